@@ -13,6 +13,7 @@ mod staging;
 mod windows;
 
 use async_trait::async_trait;
+use cloudpc_model::UserAccountType;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use url::Url;
@@ -97,12 +98,15 @@ pub enum GuestError {
     /// The guest's disk is full.
     #[error("{0}")]
     DiskFull(String),
+    /// The guest cannot do it, and a retry will not help.
+    #[error("{0}")]
+    Unsupported(String),
     /// The driver of the machine failed.
     #[error(transparent)]
     Driver(#[from] DriverError),
 }
 
-/// Operations on a guest that deployments need. Every verb is idempotent.
+/// Operations on a guest that actions need. Every verb is idempotent.
 #[async_trait]
 pub trait Guest: Send + Sync {
     /// The family of the operating system.
@@ -113,6 +117,11 @@ pub trait Guest: Send + Sync {
 
     /// Enrols the guest in device management under `hostname`.
     async fn enrol(&self, hostname: &str) -> Result<(), GuestError>;
+
+    /// Makes the account of a user an administrator of the guest, or a standard user. The guest
+    /// finds the account by the user principal name; a guest without one is
+    /// [`GuestError::Unsupported`].
+    async fn set_account_type(&self, user_principal_name: &str, account: UserAccountType) -> Result<(), GuestError>;
 
     /// Returns the free space on the system disk, bytes.
     async fn free_disk_bytes(&self) -> Result<u64, GuestError>;

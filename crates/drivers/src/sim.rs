@@ -181,6 +181,14 @@ impl SimDriver {
         disk.map(|disk| disk.agents.clone()).unwrap_or_default()
     }
 
+    /// Returns the user principal names of a guest's administrators, and its hostname.
+    pub fn accounts(&self, id: CloudPcId) -> (Vec<String>, Option<String>) {
+        let now = self.inner.parts.clock.now();
+        let mut world = self.inner.lock();
+        let disk = world.refresh(id, now).ok().and_then(|machine| machine.disk.clone());
+        disk.map(|disk| (disk.administrators.into_iter().collect(), disk.enrolled_as)).unwrap_or_default()
+    }
+
     /// Deletes every machine and every imported image.
     ///
     /// # Errors

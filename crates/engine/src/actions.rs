@@ -5,13 +5,16 @@
 //! transaction that ends the action. Scheduling, leases and retries are decided elsewhere.
 
 mod apply_policy;
+mod change_user_account_type;
 mod check_connection;
 mod create_snapshot;
 mod deploy_agent;
 mod deprovision;
+mod drop_restore_point;
 mod guest_setup;
 mod import_image;
 mod machine;
+mod place_under_review;
 mod power_off;
 mod power_on;
 mod provision;
@@ -21,7 +24,9 @@ mod rename;
 mod reprovision;
 mod resize;
 mod restore;
+mod set_device_name;
 mod step;
+mod take_restore_point;
 mod troubleshoot;
 mod undo;
 
@@ -35,6 +40,7 @@ pub use deploy_agent::ERROR_CODES as DEPLOY_ERROR_CODES;
 pub use import_image::ERROR_CODES as IMPORT_ERROR_CODES;
 pub(crate) use import_image::ImportTurns;
 pub(crate) use rename::DISPLAY_NAME_CHARS_MAX;
+pub(crate) use set_device_name::{DEVICE_NAME_CHARS_MAX, is_device_name};
 pub use step::{CancelMode, OnTimeout, Step, TimeMax};
 pub(crate) use step::{StepContext, StepError, StepOutput};
 
@@ -154,6 +160,11 @@ pub fn recipe(kind: Kind) -> &'static Recipe {
         Kind::PowerOff => &power_off::RECIPE,
         Kind::CreateSnapshot => &create_snapshot::RECIPE,
         Kind::Troubleshoot => &troubleshoot::RECIPE,
+        Kind::ChangeUserAccountType => &change_user_account_type::RECIPE,
+        Kind::SetDeviceName => &set_device_name::RECIPE,
+        Kind::PlaceUnderReview => &place_under_review::RECIPE,
+        Kind::TakeRestorePoint => &take_restore_point::RECIPE,
+        Kind::DropRestorePoint => &drop_restore_point::RECIPE,
         Kind::DeployAgent => &deploy_agent::RECIPE,
         Kind::Provision => &provision::RECIPE,
         Kind::Deprovision => &deprovision::RECIPE,

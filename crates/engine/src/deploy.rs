@@ -1,12 +1,17 @@
 //! Accepting deployments: one action, result row and report per requested Cloud PC, in one
 //! transaction.
 
-use cloudpc_model::{ActivityId, AgentSetting, CloudPcId, Error, ErrorKind, Kind, Partner, PartnerId};
+use cloudpc_model::{
+    ActionId, ActivityId, AgentSetting, CloudPc, CloudPcId, Error, ErrorKind, Kind, Partner, PartnerId, SeededRng,
+    State, Timestamp,
+};
+use cloudpc_store::{DeploymentFilter, Reader, StoreError, Tx};
 use std::collections::BTreeSet;
 
 use crate::Engine;
 use crate::actions::recipe;
 use crate::ledger::{self, Deployments, RequestContext};
+use crate::partner::partners_of;
 
 /// Most Cloud PCs per call.
 pub const TARGETS_MAX: usize = 50;
@@ -48,6 +53,56 @@ impl Engine {
         self.work.wake.notify_one();
         Ok(DeployReceipt { activity_id })
     }
+}
+
+impl Engine {
+    /// Deploys the agents again whose latest deployment to the Cloud PC that `find` looks up has
+    /// failed. Partners that are no longer connected are left out. Returns the number of
+    /// deployments.
+    ///
+    /// # Errors
+    /// Errors of `find`; the store fails.
+    pub async fn retry_deployments<E, F>(&self, asked: &RequestContext, find: F) -> Result<usize, E>
+    where
+        F: Fn(&Reader<'_>) -> Result<CloudPc, E> + Send + 'static,
+        E: From<Error> + From<StoreError> + Send + 'static,
+    {
+        let (asked, now) = (asked.clone(), self.parts.clock.now());
+        let seed = self.parts.rng.next_u64();
+        let written = self.parts.store.write("deployment.retry", move |tx| {
+            let cloud_pc = find(tx)?;
+            Ok::<_, E>(retry_failed(tx, &asked, &cloud_pc, &SeededRng::new(seed), now)?)
+        });
+        let count = written.await?;
+        self.work.wake.notify_one();
+        Ok(count)
+    }
+}
+
+fn retry_failed(
+    tx: &mut Tx<'_>,
+    asked: &RequestContext,
+    cloud_pc: &CloudPc,
+    rng: &SeededRng,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let target = cloud_pc.id.to_string();
+    let filter = DeploymentFilter { activity: None, target: Some(target.clone()) };
+    let time_max = recipe(Kind::DeployAgent).time_max;
+    let mut count = 0;
+    for partner in partners_of(tx, cloud_pc.tenant_id)? {
+        let all = (ActionId(0), ActionId(i64::MAX));
+        let deployments = tx.deployment_list(cloud_pc.tenant_id, partner.id, &filter, all.0, all.1, usize::MAX)?;
+        let has_failed = deployments.last().is_some_and(|latest| latest.state == State::Failed);
+        if let (true, Ok(agent)) = (has_failed, usable_agent(&partner)) {
+            let targets = [target.clone()];
+            let activity_id = ActivityId::random(rng);
+            let again = Deployments { partner: &partner, agent, activity_id, targets: &targets, time_max };
+            ledger::accept_deployments(tx, asked, &again, now)?;
+            count += 1;
+        }
+    }
+    Ok(count)
 }
 
 /// Removes duplicate targets. GUIDs are compared case-insensitively and in any notation.

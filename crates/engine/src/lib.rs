@@ -12,6 +12,7 @@ mod cancel;
 mod deploy;
 mod documents;
 mod faults;
+mod frontline;
 mod health;
 mod image;
 mod ledger;
@@ -23,8 +24,11 @@ mod partner;
 mod plan;
 mod policy;
 mod request;
+mod review;
 mod rollout;
 mod run;
+mod snapshots;
+mod sync;
 mod target;
 
 use cloudpc_drivers::{Driver, Tag};
@@ -37,6 +41,7 @@ pub use alerts::{ALERT_COUNT_MAX, ALERT_RECORDS_MAX, ALERT_RULES_MAX, system_ale
 pub use bulk::{BULK_ACTIONS_OPEN_MAX, BULK_CLOUD_PCS_MAX, NewBulkAction};
 pub use deploy::{DeployReceipt, TARGETS_MAX};
 pub use faults::{Effect, FaultRule, Faults};
+pub use frontline::{access_state, has_free_license, licenses};
 pub use health::{RESTART_PAUSE_MIN, RESTARTS_MAX, RestartPolicy, WELL_TIME};
 pub use ledger::RequestContext;
 pub use license_wait::LICENSE_WAIT;
@@ -44,6 +49,7 @@ pub use lifecycle::GRACE_PERIOD;
 pub use maintenance::maintenance_schedules;
 pub use policy::put_subscription;
 pub use request::check_resize;
+pub use review::{AZURE_ID_CHARS_MAX, ReviewRequest};
 pub use rollout::has_unapplied_update;
 pub use run::{BULK_RUNNING_MAX, SEATS_PER_LICENSE, entitle};
 

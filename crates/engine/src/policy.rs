@@ -9,6 +9,7 @@ use cloudpc_store::{Entitlement, PolicyValues, Reader, StoreError, Subscription,
 use serde_json::Value;
 use std::collections::{BTreeSet, HashSet};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Documents read per page.
 const DOCUMENTS_PAGE: usize = 500;
@@ -82,6 +83,8 @@ pub(crate) struct Policies {
     assigned: Vec<(Rc<Policy>, Assignment)>,
     /// Groups whose members are administrators of their Cloud PCs.
     administrators: HashSet<GroupId>,
+    /// Intervals of automatic restore points, by group.
+    restore_points: Vec<(GroupId, Duration)>,
     account_type: UserAccountType,
 }
 
@@ -103,18 +106,22 @@ impl Policies {
             assigned.extend(assignments.iter().filter_map(assignment).map(|found| (policy.clone(), found)));
         }
         assigned.sort_by(|(_, a), (_, b)| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-        let mut administrators = HashSet::new();
+        let (mut administrators, mut restore_points) = (HashSet::new(), Vec::new());
         let found = reader.document_assignments(tenant, DocumentType::CloudPcUserSettingAssignment, &groups)?;
         for assignments in found.chunk_by(|a, b| a.key.parent == b.key.parent) {
             let key = DocumentKey::new(DocumentType::CloudPcUserSetting, &assignments[0].key.parent);
-            if reader.document(tenant, &key)?.is_some_and(|setting| flag(&setting.body, "localAdminEnabled")) {
-                administrators.extend(assignments.iter().filter_map(Document::assigned_group));
+            let Some(setting) = reader.document(tenant, &key)? else { continue };
+            let assigned = assignments.iter().filter_map(Document::assigned_group);
+            restore_points.extend(assigned.clone().map(|group| (group, restore_point_interval(&setting.body))));
+            if flag(&setting.body, "localAdminEnabled") {
+                administrators.extend(assigned);
             }
         }
         let settings = DocumentKey::new(DocumentType::CloudPcOrganizationSettings, "");
         let settings = reader.document(tenant, &settings)?;
         let account_type = settings.as_ref().and_then(|settings| text(&settings.body, "userAccountType")?.parse().ok());
-        Ok(Self { assigned, administrators, account_type: account_type.unwrap_or(UserAccountType::StandardUser) })
+        let account_type = account_type.unwrap_or(UserAccountType::StandardUser);
+        Ok(Self { assigned, administrators, restore_points, account_type })
     }
 
     /// Returns the assignments to any of these groups with their policies, oldest first.
@@ -127,6 +134,12 @@ impl Policies {
             policy.supply == supply && groups.contains(&assignment.group_id)
         };
         self.assigned.iter().filter(applies).map(|(policy, assignment)| (&**policy, assignment))
+    }
+
+    /// Returns the shortest interval of automatic restore points that a user setting of these
+    /// groups has; none if no user setting applies.
+    pub fn restore_point_interval(&self, groups: &HashSet<GroupId>) -> Option<Duration> {
+        self.restore_points.iter().filter(|(group, _)| groups.contains(group)).map(|(_, interval)| *interval).min()
     }
 
     /// Returns the account type of a user on a new Cloud PC: administrator if the policy or a user
@@ -241,6 +254,18 @@ fn region(policy: &Object) -> &str {
         Some(name) => name,
         None => named("regionGroup").and_then(Region::of_group).map_or(REGION_DEFAULT, |region| region.name),
     }
+}
+
+/// Returns the interval of automatic restore points of a user setting.
+fn restore_point_interval(setting: &Object) -> Duration {
+    let frequency = setting.get("restorePointSetting").and_then(Value::as_object);
+    Duration::from_hours(match frequency.and_then(|frequency| text(frequency, "frequencyType")) {
+        Some("fourHours") => 4,
+        Some("sixHours") => 6,
+        Some("sixteenHours") => 16,
+        Some("twentyFourHours") => 24,
+        _ => 12,
+    })
 }
 
 fn assignment(document: &Document) -> Option<Assignment> {

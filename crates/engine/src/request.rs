@@ -12,9 +12,9 @@ use cloudpc_model::{
 };
 use cloudpc_store::{ActionFilter, NewAction, Reader, StoreError, Tx};
 
-use crate::actions::{DISPLAY_NAME_CHARS_MAX, recipe};
+use crate::actions::{DEVICE_NAME_CHARS_MAX, DISPLAY_NAME_CHARS_MAX, is_device_name, recipe};
 use crate::ledger::{RequestContext, audit};
-use crate::{Engine, image, license_wait};
+use crate::{Engine, frontline, image, license_wait};
 
 /// Most recent remote actions searched for one that could have been undone.
 const ACTIONS_SEEN: usize = 100;
@@ -94,6 +94,7 @@ pub(crate) fn request(
         check_admission(tx, cloud_pc, params.kind())?;
     }
     let waits_for_license = params.kind() == Kind::Resize && license_wait::is_needed(tx, cloud_pc)?;
+    frontline::on_accept(tx, cloud_pc, params.kind(), stamp.at)?;
     let action = accept(tx, asked, cloud_pc, params.clone(), stamp)?;
     if waits_for_license {
         license_wait::begin(tx, cloud_pc, action, &params, stamp)?;
@@ -117,7 +118,7 @@ pub(crate) fn find(reader: &Reader<'_>, tenant: TenantId, id: CloudPcId) -> Resu
     cloud_pc.ok_or_else(|| Error::not_found(format!("There is no Cloud PC '{id}' in this tenant.")))
 }
 
-fn check_admission(tx: &Tx<'_>, cloud_pc: &CloudPc, kind: Kind) -> Result<(), Error> {
+pub(crate) fn check_admission(tx: &Tx<'_>, cloud_pc: &CloudPc, kind: Kind) -> Result<(), Error> {
     let open = tx.action_open_remote(cloud_pc.tenant_id, &cloud_pc.id.to_string())?;
     match admit(kind, cloud_pc.status, open) {
         Admission::Accept => Ok(()),
@@ -230,6 +231,16 @@ fn validate(tx: &Tx<'_>, cloud_pc: &CloudPc, params: &mut Params) -> Result<(), 
                 return Err(Error::invalid(format!("'{snapshot_id}' is not a restore point id of this Cloud PC.")));
             }
         }
+        Params::SetDeviceName { device_name } => {
+            if !is_device_name(device_name) {
+                return Err(Error::invalid(format!(
+                    "'{device_name}' is not a device name. Use 1 to {DEVICE_NAME_CHARS_MAX} letters, digits and hyphens; not digits alone, and no hyphen at either end."
+                )));
+            }
+            if *device_name != cloud_pc.managed_device_name && tx.cloud_pc_device_name_exists(tenant, device_name)? {
+                return Err(Error::invalid(format!("Another device has the name '{device_name}'. Choose another.")));
+            }
+        }
         Params::Undo { .. } => return Err(Error::invalid("'undo' takes no action id.")),
         Params::DeployAgent { .. } => return Err(Error::invalid("Agents are deployed through an external partner.")),
         Params::Provision | Params::Deprovision | Params::ApplyPolicy { .. } => {
@@ -237,10 +248,20 @@ fn validate(tx: &Tx<'_>, cloud_pc: &CloudPc, params: &mut Params) -> Result<(), 
                 "Cloud PCs are provisioned, deprovisioned and given the settings of policies through these policies.",
             ));
         }
+        Params::TakeRestorePoint { .. } | Params::DropRestorePoint { .. } => {
+            return Err(Error::invalid("Automatic restore points are taken and dropped by the service."));
+        }
+        Params::PlaceUnderReview { .. } => {
+            return Err(Error::invalid("A Cloud PC is placed under review by its review status."));
+        }
         Params::ImportImage { .. } | Params::RemoveImage | Params::CheckConnection => {
             return Err(Error::invalid("This action does not work on a Cloud PC."));
         }
-        Params::Reboot | Params::PowerOn | Params::PowerOff | Params::Troubleshoot => {}
+        Params::Reboot
+        | Params::PowerOn
+        | Params::PowerOff
+        | Params::Troubleshoot
+        | Params::ChangeUserAccountType { .. } => {}
     }
     Ok(())
 }
@@ -292,10 +313,18 @@ fn with_changes(entry: AuditEntry, cloud_pc: &CloudPc, params: &Params) -> Audit
         Params::Resize { target_service_plan_id: wanted } => {
             entry.changed("servicePlanId", Some(&cloud_pc.service_plan_id.to_string()), &wanted.to_string())
         }
-        Params::Rename { display_name } => entry.changed("displayName", Some(&cloud_pc.display_name), display_name),
-        Params::Restore { snapshot_id } | Params::CreateSnapshot { snapshot_id } => {
-            entry.detail("snapshotId", &snapshot_id.0)
+        Params::ChangeUserAccountType { user_account_type } => {
+            entry.changed("userAccountType", Some(cloud_pc.user_account_type.into()), (*user_account_type).into())
         }
+        Params::SetDeviceName { device_name } => {
+            entry.changed("managedDeviceName", Some(&cloud_pc.managed_device_name), device_name)
+        }
+        Params::Rename { display_name } => entry.changed("displayName", Some(&cloud_pc.display_name), display_name),
+        Params::Restore { snapshot_id }
+        | Params::CreateSnapshot { snapshot_id }
+        | Params::PlaceUnderReview { snapshot_id }
+        | Params::TakeRestorePoint { snapshot_id }
+        | Params::DropRestorePoint { snapshot_id } => entry.detail("snapshotId", &snapshot_id.0),
         Params::Undo { action_id } => entry.detail("undoes", &action_id.to_string()),
         Params::ApplyPolicy { region, single_sign_on, .. } => {
             let entry = match region {

@@ -78,10 +78,18 @@ pub enum Kind {
     PowerOff,
     CreateSnapshot,
     Troubleshoot,
+    ChangeUserAccountType,
+    /// Sets the hostname of the guest.
+    SetDeviceName,
+    PlaceUnderReview,
     DeployAgent,
     Provision,
     Deprovision,
     ApplyPolicy,
+    /// Takes an automatic restore point.
+    TakeRestorePoint,
+    /// Drops the disk of a deleted restore point.
+    DropRestorePoint,
     /// Makes a device image from its source.
     ImportImage,
     /// Removes the image of a deleted or failed device image from the host.
@@ -94,7 +102,15 @@ impl Kind {
     /// Whether Graph counts it as a remote action: what a caller requests on an existing Cloud PC,
     /// deployments excepted. A machine has at most one open remote action.
     pub fn is_remote_action(self) -> bool {
-        let others = matches!(self, Self::DeployAgent | Self::Provision | Self::Deprovision | Self::ApplyPolicy);
+        let others = matches!(
+            self,
+            Self::DeployAgent
+                | Self::Provision
+                | Self::Deprovision
+                | Self::ApplyPolicy
+                | Self::TakeRestorePoint
+                | Self::DropRestorePoint
+        );
         !others && self.document_type().is_none()
     }
 
@@ -128,10 +144,15 @@ impl Kind {
             | Self::PowerOff
             | Self::CreateSnapshot
             | Self::Troubleshoot
+            | Self::ChangeUserAccountType
+            | Self::SetDeviceName
+            | Self::PlaceUnderReview
             | Self::DeployAgent
             | Self::Provision
             | Self::Deprovision
-            | Self::ApplyPolicy => None,
+            | Self::ApplyPolicy
+            | Self::TakeRestorePoint
+            | Self::DropRestorePoint => None,
         }
     }
 
@@ -180,6 +201,21 @@ pub enum Params {
         snapshot_id: SnapshotId,
     },
     Troubleshoot,
+    ChangeUserAccountType {
+        user_account_type: UserAccountType,
+    },
+    SetDeviceName {
+        device_name: String,
+    },
+    PlaceUnderReview {
+        snapshot_id: SnapshotId,
+    },
+    TakeRestorePoint {
+        snapshot_id: SnapshotId,
+    },
+    DropRestorePoint {
+        snapshot_id: SnapshotId,
+    },
     DeployAgent {
         partner_id: PartnerId,
         activity_id: ActivityId,
@@ -215,6 +251,11 @@ impl Params {
             Self::PowerOff => Kind::PowerOff,
             Self::CreateSnapshot { .. } => Kind::CreateSnapshot,
             Self::Troubleshoot => Kind::Troubleshoot,
+            Self::ChangeUserAccountType { .. } => Kind::ChangeUserAccountType,
+            Self::SetDeviceName { .. } => Kind::SetDeviceName,
+            Self::PlaceUnderReview { .. } => Kind::PlaceUnderReview,
+            Self::TakeRestorePoint { .. } => Kind::TakeRestorePoint,
+            Self::DropRestorePoint { .. } => Kind::DropRestorePoint,
             Self::DeployAgent { .. } => Kind::DeployAgent,
             Self::Provision => Kind::Provision,
             Self::Deprovision => Kind::Deprovision,

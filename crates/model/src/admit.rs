@@ -46,7 +46,9 @@ fn allows(status: CloudPcStatus, kind: Kind) -> bool {
     match status {
         CloudPcStatus::Provisioned | CloudPcStatus::ProvisionedWithWarnings => true,
         CloudPcStatus::Failed => matches!(kind, Kind::Reprovision | Kind::Undo | Kind::Troubleshoot),
-        CloudPcStatus::InGracePeriod => matches!(kind, Kind::Reboot | Kind::Rename | Kind::Troubleshoot),
+        CloudPcStatus::InGracePeriod => {
+            matches!(kind, Kind::Reboot | Kind::Rename | Kind::Troubleshoot | Kind::PlaceUnderReview)
+        }
         CloudPcStatus::NotProvisioned
         | CloudPcStatus::Provisioning
         | CloudPcStatus::Deprovisioning

@@ -156,6 +156,14 @@ pub enum AuditVerb {
     PowerOff,
     CreateSnapshot,
     Troubleshoot,
+    ChangeUserAccountType,
+    SetDeviceName,
+    /// The restore point with which a review begins.
+    PlaceUnderReview,
+    /// An automatic one.
+    TakeRestorePoint,
+    DropRestorePoint,
+    SetReviewStatus,
     DeployAgent,
     Provision,
     Deprovision,
@@ -176,6 +184,8 @@ pub enum AuditVerb {
     Retry,
     /// A machine has failed by itself (result `failure`) or is well again.
     CheckHealth,
+    /// Observe the machine of a managed device now.
+    SyncDevice,
     ConfigureAgent,
     SetDetection,
     AllowUrls,
@@ -220,8 +230,8 @@ impl AuditVerb {
     /// What kind of change it is, as Graph tells them apart.
     pub fn operation_type(self) -> OperationType {
         match self {
-            Self::Create | Self::CreateSnapshot | Self::Provision => OperationType::Create,
-            Self::Delete | Self::Clear | Self::Deprovision => OperationType::Delete,
+            Self::Create | Self::CreateSnapshot | Self::TakeRestorePoint | Self::Provision => OperationType::Create,
+            Self::Delete | Self::Clear | Self::Deprovision | Self::DropRestorePoint => OperationType::Delete,
             // They change nothing, and Graph's enum has nothing for them.
             Self::SignIn | Self::OpenDesktop | Self::CheckHealth | Self::Save | Self::Unknown => {
                 OperationType::UnknownFutureValue
@@ -236,6 +246,10 @@ impl AuditVerb {
             | Self::PowerOn
             | Self::PowerOff
             | Self::Troubleshoot
+            | Self::ChangeUserAccountType
+            | Self::SetDeviceName
+            | Self::PlaceUnderReview
+            | Self::SetReviewStatus
             | Self::DeployAgent
             | Self::ApplyPolicy
             | Self::ScheduleApplyPolicy
@@ -246,6 +260,7 @@ impl AuditVerb {
             | Self::CancelAction
             | Self::SettleAction
             | Self::Retry
+            | Self::SyncDevice
             | Self::ConfigureAgent
             | Self::SetDetection
             | Self::AllowUrls
@@ -281,6 +296,11 @@ impl From<Kind> for AuditVerb {
             Kind::PowerOff => Self::PowerOff,
             Kind::CreateSnapshot => Self::CreateSnapshot,
             Kind::Troubleshoot => Self::Troubleshoot,
+            Kind::ChangeUserAccountType => Self::ChangeUserAccountType,
+            Kind::SetDeviceName => Self::SetDeviceName,
+            Kind::PlaceUnderReview => Self::PlaceUnderReview,
+            Kind::TakeRestorePoint => Self::TakeRestorePoint,
+            Kind::DropRestorePoint => Self::DropRestorePoint,
             Kind::DeployAgent => Self::DeployAgent,
             Kind::Provision => Self::Provision,
             Kind::Deprovision => Self::Deprovision,

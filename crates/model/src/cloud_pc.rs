@@ -172,6 +172,22 @@ pub enum Power {
     Unknown,
 }
 
+/// `frontlineCloudPcAccessState`, limited to the members in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "camelCase")]
+pub enum FrontlineAccessState {
+    /// The user has no right to the Cloud PC any more, or it cannot be used.
+    Unassigned,
+    /// The last start failed.
+    ActivationFailed,
+    /// Uses a licence; the user can connect.
+    Active,
+    /// Being started.
+    Activating,
+    /// Uses no licence; it can be started.
+    StandbyMode,
+}
+
 /// `cloudPcProductType`, limited to the members in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr, Serialize, Deserialize)]
 #[strum(serialize_all = "camelCase")]
@@ -292,4 +308,6 @@ pub enum SnapshotType {
     Automatic,
     /// Created on request.
     Manual,
+    /// Created on schedule, and kept for weeks.
+    Retention,
 }

@@ -43,6 +43,7 @@ document_types! {
     CloudPcCloudApp = "cloudPcCloudApp",
     CloudPcCrossCloudGovernmentOrganizationMapping = "cloudPcCrossCloudGovernmentOrganizationMapping",
     CloudPcDeviceImage = "cloudPcDeviceImage",
+    CloudPcExportJob = "cloudPcExportJob",
     CloudPcFrontLineServicePlan = "cloudPcFrontLineServicePlan",
     CloudPcGalleryImage = "cloudPcGalleryImage",
     CloudPcMaintenanceWindow = "cloudPcMaintenanceWindow",

@@ -19,6 +19,8 @@ mod maintenance;
 mod naming;
 mod partner;
 mod region;
+mod retention;
+mod review;
 mod rng;
 mod rollout;
 mod schedule;
@@ -39,8 +41,8 @@ pub use bulk::{
 };
 pub use change::{Change, ChangeKind, EntityType};
 pub use cloud_pc::{
-    CloudPc, CloudPcStatus, GalleryImage, OsVersion, Power, Product, ServicePlan, Snapshot, SnapshotType, StatusDetail,
-    UserAccountType,
+    CloudPc, CloudPcStatus, FrontlineAccessState, GalleryImage, OsVersion, Power, Product, ServicePlan, Snapshot,
+    SnapshotType, StatusDetail, UserAccountType,
 };
 pub use document::{Document, DocumentKey, DocumentReference, DocumentType, Object, ReferenceStrength};
 pub use error::{Error, ErrorKind};
@@ -56,6 +58,10 @@ pub use maintenance::{
 pub use naming::{NAMING_TEMPLATE_DEFAULT, NamingTemplate};
 pub use partner::{AgentSetting, ConnectionStatus, Partner};
 pub use region::{REGION_DEFAULT, REGIONS, Region};
+pub use retention::{
+    LONG_TERM_INTERVAL, LONG_TERM_SNAPSHOTS_MAX, SHORT_TERM_SNAPSHOTS_MAX, automatic_type, surplus_snapshots,
+};
+pub use review::{BlobAccessTier, Review, UserAccessLevel};
 pub use rng::{Rng, SeededRng};
 pub use rollout::{PolicySettingTypes, RESERVE_PERCENTAGE_MAX, Rollout, UnknownPolicySetting};
 pub use schedule::{

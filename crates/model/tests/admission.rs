@@ -13,20 +13,20 @@ fn statuses_and_their_allowed_actions() {
         writeln!(table, "{:24} {}", <&str>::from(status), taken.join(" ")).unwrap();
     }
     insta::assert_snapshot!(table, @"
-    notProvisioned           deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
-    provisioning             deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
-    provisioned              reprovision resize restore undo rename reboot powerOn powerOff createSnapshot troubleshoot deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
-    provisionedWithWarnings  reprovision resize restore undo rename reboot powerOn powerOff createSnapshot troubleshoot deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
-    inGracePeriod            rename reboot troubleshoot deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
-    deprovisioning           deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
-    failed                   reprovision undo troubleshoot deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
-    resizing                 deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
-    restoring                deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
-    pendingProvision         deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
-    movingRegion             deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
-    resizePendingLicense     deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
-    modifyingSingleSignOn    deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
-    refreshPolicyConfiguration deployAgent provision deprovision applyPolicy importImage removeImage checkConnection
+    notProvisioned           deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    provisioning             deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    provisioned              reprovision resize restore undo rename reboot powerOn powerOff createSnapshot troubleshoot changeUserAccountType setDeviceName placeUnderReview deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    provisionedWithWarnings  reprovision resize restore undo rename reboot powerOn powerOff createSnapshot troubleshoot changeUserAccountType setDeviceName placeUnderReview deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    inGracePeriod            rename reboot troubleshoot placeUnderReview deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    deprovisioning           deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    failed                   reprovision undo troubleshoot deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    resizing                 deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    restoring                deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    pendingProvision         deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    movingRegion             deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    resizePendingLicense     deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    modifyingSingleSignOn    deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    refreshPolicyConfiguration deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
     ");
 }
 

@@ -8,6 +8,7 @@ use cloudpc_store::Store;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 use crate::caller::Caller;
 use crate::config::Fidelity;
@@ -55,6 +56,8 @@ pub struct AppState {
     pub desktops: Arc<Desktops>,
     /// Sends changes to receivers.
     pub webhooks: Arc<Webhooks>,
+    /// Wakes the task that runs export jobs.
+    pub exports: Arc<Notify>,
     /// The open event streams.
     pub events: Arc<EventStreams>,
     /// Settings of the edge.

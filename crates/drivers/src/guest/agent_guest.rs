@@ -7,7 +7,7 @@
 //! the channel reaches the guest, nor on disks and processes of the host.
 
 use async_trait::async_trait;
-use cloudpc_model::{CloudPcId, Rng};
+use cloudpc_model::{CloudPcId, Rng, UserAccountType};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use url::Url;
 use super::channel::{AgentChannel, CommandOutput, unexpected_response};
 use super::linux::LINUX;
 use super::output;
-use super::shell::{NO_FILE, Shell};
+use super::shell::{NO_FILE, Shell, UNSUPPORTED};
 use super::staging::Staging;
 use super::windows::WINDOWS;
 use crate::file_name::file_name;
@@ -92,6 +92,14 @@ impl<C: AgentChannel> Guest for AgentGuest<C> {
     async fn enrol(&self, hostname: &str) -> Result<(), GuestError> {
         let result = self.script(self.shell().set_hostname, &[hostname]).await?;
         self.require_success("setting the hostname failed", &result)
+    }
+
+    async fn set_account_type(&self, user_principal_name: &str, account: UserAccountType) -> Result<(), GuestError> {
+        let result = self.script(self.shell().set_account_type, &[user_principal_name, account.into()]).await?;
+        match result.code {
+            UNSUPPORTED => Err(GuestError::Unsupported(result.err)),
+            _ => self.require_success("setting the account type failed", &result),
+        }
     }
 
     async fn free_disk_bytes(&self) -> Result<u64, GuestError> {

@@ -12,6 +12,7 @@ pub static LINUX: Shell = Shell {
     program_arguments: <[String]>::to_vec,
     null: "/dev/null",
     set_hostname: r#"hostname "$1" && echo "$1" > /etc/hostname"#,
+    set_account_type: SET_ACCOUNT_TYPE,
     make_folder: r#"mkdir -p "$1""#,
     store_download: r#"mv "$2/payload.part" "$1/payload" && stat -c %s "$1/payload" && end_downloads "$1""#,
     resolve: r#"need getent; getent ahosts "$1" || [ $? = 2 ]"#,
@@ -39,6 +40,27 @@ end_downloads() {
         rm -rf "$attempt"
     done
 }
+"#;
+
+/// The account is named by the first part of the user principal name. A distribution has one of the
+/// administrators' groups; shadow and BusyBox have different programs to change it.
+const SET_ACCOUNT_TYPE: &str = r#"
+account=${1%%@*}
+groups=$(id -nG "$account" 2> /dev/null) || { echo "The guest has no account '$account'." >&2; exit 10; }
+found=
+for group in sudo wheel admin; do
+    getent group "$group" > /dev/null 2>&1 || grep -q "^$group:" /etc/group || continue
+    found=1
+    case " $groups " in *" $group "*) member=1 ;; *) member= ;; esac
+    if [ "$2" = administrator ]; then
+        [ "$member" ] && exit 0
+        if command -v gpasswd > /dev/null; then gpasswd -a "$account" "$group"; else addgroup "$account" "$group"; fi
+        exit
+    fi
+    [ "$member" ] || continue
+    if command -v gpasswd > /dev/null; then gpasswd -d "$account" "$group"; else delgroup "$account" "$group"; fi || exit
+done
+[ "$found" ] || { echo "The guest has no group of administrators: sudo, wheel or admin." >&2; exit 10; }
 "#;
 
 /// The kernel enforces the size limit, in blocks of 512 bytes: curl enforces its own only if the
@@ -114,7 +136,7 @@ exit "$code"
 
 #[cfg(test)]
 mod tests {
-    use super::super::shell::{KILLED, NO_PROGRAM, TOO_LARGE};
+    use super::super::shell::{KILLED, NO_PROGRAM, TOO_LARGE, UNSUPPORTED};
     use super::*;
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
@@ -136,6 +158,36 @@ mod tests {
         assert_eq!((code, waits.lines().next()), (KILLED, Some("waits")));
         let (code, much) = detect("i=0; while [ $i -lt 3000 ]; do echo 0123456789; i=$((i + 1)); done");
         assert_eq!((code, much.len()), (0, 16384));
+    }
+
+    #[test]
+    fn an_account_joins_and_leaves_the_administrators_once() {
+        let root = tempfile::tempdir().unwrap();
+        let programs = root.path();
+        let program = |name: &str, text: &str| {
+            let path = programs.join(name);
+            std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        };
+        program("getent", "[ \"$2\" = wheel ]");
+        program("grep", "exit 1");
+        program("gpasswd", "echo \"$@\"");
+        let set = |groups: &str, user: &str, account: &str| {
+            program("id", &format!("[ \"$2\" = ada ] && echo '{groups}'"));
+            let (shell, arguments) = (LINUX.command)(LINUX.set_account_type, &[user, account]);
+            let output = Command::new(shell).args(arguments).env("PATH", programs).output().unwrap();
+            let text = [output.stdout, output.stderr].concat();
+            (i64::from(output.status.code().unwrap()), String::from_utf8(text).unwrap())
+        };
+        let (user, administrator) = ("ada@contoso.test", "administrator");
+        assert_eq!(set("users", user, administrator), (0, "-a ada wheel\n".into()));
+        assert_eq!(set("users wheel", user, administrator), (0, String::new()));
+        assert_eq!(set("users wheel", user, "standardUser"), (0, "-d ada wheel\n".into()));
+        assert_eq!(set("users wheelers", user, "standardUser"), (0, String::new()));
+        let nobody = (UNSUPPORTED, "The guest has no account 'bob'.\n".into());
+        assert_eq!(set("users", "bob@contoso.test", administrator), nobody);
+        program("getent", "exit 2");
+        assert_eq!(set("users", user, "standardUser").0, UNSUPPORTED);
     }
 
     /// Returns a command that runs a script with this text in place of curl.

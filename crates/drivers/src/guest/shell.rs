@@ -17,6 +17,10 @@ pub struct Shell {
     pub null: &'static str,
     /// Sets the hostname to the first argument.
     pub set_hostname: &'static str,
+    /// Adds the account of the user principal name in the first argument to the administrators if
+    /// the second is `administrator`, else removes it from them. Exits with [`UNSUPPORTED`] if the
+    /// guest has no such account.
+    pub set_account_type: &'static str,
     /// Creates the folder.
     pub make_folder: &'static str,
     /// Moves `payload.part` of the second folder to `payload` in the first, prints its size, and
@@ -61,6 +65,9 @@ pub const NO_FILE: i64 = 8;
 
 /// Exit code of a script that lacks a program, whose name is printed to the error stream.
 pub const NO_PROGRAM: i64 = 9;
+
+/// Exit code of a script for something that this guest cannot do; the error stream says why.
+pub const UNSUPPORTED: i64 = 10;
 
 /// Exit code of curl for a file that exceeds the size limit (`curl(1)`).
 pub const TOO_LARGE: i32 = 63;

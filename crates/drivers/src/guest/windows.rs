@@ -22,6 +22,7 @@ pub static WINDOWS: Shell = Shell {
     program_arguments: |parameters| vec![command_line(parameters)],
     null: "NUL",
     set_hostname: "if ($env:COMPUTERNAME -ne $a[0]) { Rename-Computer -NewName $a[0] -Force 3> $null }",
+    set_account_type: SET_ACCOUNT_TYPE,
     make_folder: "[void][IO.Directory]::CreateDirectory($a[0])",
     store_download: r#"
 Move-Item -Force -LiteralPath "$($a[1])/payload.part" -Destination "$($a[0])/payload"
@@ -87,6 +88,19 @@ function Find-Curl {
         exit 9
     }
     $path
+}
+"#;
+
+/// The administrators' group is named in the language of Windows, so it is found by its identifier.
+const SET_ACCOUNT_TYPE: &str = r#"
+$account = @{ SID = 'S-1-5-32-544'; Member = "AzureAD\$($a[0])" }
+try {
+    if ($a[1] -eq 'administrator') { Add-LocalGroupMember @account } else { Remove-LocalGroupMember @account }
+} catch [Microsoft.PowerShell.Commands.MemberExistsException] {
+} catch [Microsoft.PowerShell.Commands.MemberNotFoundException] {
+} catch [Microsoft.PowerShell.Commands.PrincipalNotFoundException] {
+    [Console]::Error.Write("The guest has no account '$($account.Member)'.")
+    exit 10
 }
 "#;
 

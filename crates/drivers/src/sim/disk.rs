@@ -2,7 +2,7 @@
 
 use cloudpc_model::ImageId;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{DriverError, FileFormat, MachineSpec, Sha256Digest, Tag, rejected};
 
@@ -20,6 +20,9 @@ pub struct Disk {
     /// The hostname under which the guest was enrolled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enrolled_as: Option<String>,
+    /// User principal names of the users who are administrators of the guest.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub administrators: BTreeSet<String>,
     /// Names of installed agents; the latest is last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub agents: Vec<String>,
@@ -65,6 +68,7 @@ impl Disk {
             image: spec.image.clone(),
             size_gib: spec.storage_gib,
             enrolled_as: None,
+            administrators: BTreeSet::new(),
             agents: Vec::new(),
             downloads: Vec::new(),
             files: BTreeMap::new(),

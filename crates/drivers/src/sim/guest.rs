@@ -2,7 +2,7 @@
 //! all on the machine's current disk.
 
 use async_trait::async_trait;
-use cloudpc_model::{CloudPcId, Power, Timestamp};
+use cloudpc_model::{CloudPcId, Power, Timestamp, UserAccountType};
 use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
@@ -77,6 +77,15 @@ impl Guest for SimGuest {
             self.begin(world, now, task, Some(mean_ms)).map(NextAction::Wait)
         })
         .await
+    }
+
+    async fn set_account_type(&self, user_principal_name: &str, account: UserAccountType) -> Result<(), GuestError> {
+        self.change(|disk| {
+            match account {
+                UserAccountType::Administrator => disk.administrators.insert(user_principal_name.to_owned()),
+                UserAccountType::StandardUser => disk.administrators.remove(user_principal_name),
+            };
+        })
     }
 
     async fn free_disk_bytes(&self) -> Result<u64, GuestError> {

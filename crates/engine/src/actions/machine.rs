@@ -38,6 +38,10 @@ pub(super) const WAIT_FOR_GUEST: Step = Step {
     ..Step::new("waitForGuest", "guestNotReady", minutes(15), wait_if_intended_on)
 };
 
+/// Waits until the guest responds. Fails at once if the machine is intended to be off, because
+/// nothing in its guest can be changed.
+pub(super) const REQUIRE_GUEST: Step = Step { act: require_guest, ..WAIT_FOR_GUEST };
+
 /// Sets the disk aside under this action's tag.
 pub(super) fn set_disk_aside(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
@@ -115,6 +119,15 @@ pub(super) fn wait_if_intended_on(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         match context.cloud_pc()?.power_intended {
             Power::PoweredOff => Ok(StepOutput::nothing()),
+            Power::Running | Power::Unknown => start_and_wait(context).await,
+        }
+    })
+}
+
+fn require_guest(context: &StepContext) -> StepFuture<'_> {
+    Box::pin(async move {
+        match context.cloud_pc()?.power_intended {
+            Power::PoweredOff => Err(StepError::failed("The Cloud PC is powered off. Power it on, then retry.")),
             Power::Running | Power::Unknown => start_and_wait(context).await,
         }
     })

@@ -4,6 +4,7 @@
 //! size, or fails: see [`crate::license_wait`].
 
 use cloudpc_model::{CloudPcStatus, Kind, Params, ServicePlanId};
+use cloudpc_store::FrontlineActivation;
 
 use super::{CancelMode, Recipe, Step, StepContext, StepError, StepOutput, Subject, machine, minutes, unchanged};
 use crate::license_wait;
@@ -40,6 +41,11 @@ pub(super) static RECIPE: Recipe = Recipe {
             ending.keep_undo_record(false)?;
             if let Params::Resize { target_service_plan_id } = ending.action.params {
                 ending.cloud_pc.service_plan_id = target_service_plan_id;
+                // A frontline Cloud PC that is active uses a licence of the new plan.
+                if let Some(activation) = ending.tx.frontline_activation(ending.action.tenant_id, ending.cloud_pc.id)? {
+                    let service_plan_id = target_service_plan_id;
+                    ending.tx.frontline_activation_put(&FrontlineActivation { service_plan_id, ..activation })?;
+                }
             }
             Ok(())
         },

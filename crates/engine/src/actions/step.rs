@@ -148,6 +148,7 @@ impl From<GuestError> for StepError {
         match error {
             GuestError::Driver(error) => error.into(),
             GuestError::NotReady(_) => Self::Transient(error.to_string()),
+            GuestError::Unsupported(why) => Self::not_supported(why),
             GuestError::Unreachable(why) | GuestError::FileNotFound(why) | GuestError::DiskFull(why) => {
                 Self::failed(why)
             }

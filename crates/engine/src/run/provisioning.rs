@@ -28,6 +28,7 @@ use crate::license_wait;
 use crate::lifecycle::{GRACE_PERIOD, accept_deprovision, accept_provision, queue_pending};
 use crate::policy::{Assignment, Policies, Policy, Supply, unused_licenses};
 use crate::request::{Stamp, accept_unchecked};
+use crate::snapshots;
 
 /// Most users reconciled, and most grace periods ended, in one transaction.
 const BATCH_MAX: usize = 64;
@@ -46,11 +47,13 @@ struct Due {
     users: bool,
     grace: bool,
     schedules: bool,
+    restore_points: bool,
     rollouts: bool,
     bulk_actions: bool,
     /// Alert rules, once nothing else is due.
     alerts: bool,
-    /// When the next grace period ends, the next schedule runs or the next bulk action goes on.
+    /// When the next grace period ends, the next schedule runs, a restore point is due or a
+    /// bulk action goes on.
     next_at: Option<Timestamp>,
 }
 
@@ -76,6 +79,7 @@ impl Engine {
                     users: false,
                     grace: false,
                     schedules: false,
+                    restore_points: false,
                     rollouts: false,
                     bulk_actions: false,
                     alerts: false,
@@ -107,19 +111,22 @@ impl Engine {
             let users = !reader.provisioning_queue_next(1)?.is_empty();
             let next_run = reader.policy_schedule_next_run()?;
             let next_bulk_action = reader.bulk_action_next_due()?;
+            let next_restore_point = reader.restore_point_next_due()?;
             let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
             let (grace, schedules) = (is_due(next_grace_end), is_due(next_run));
             let rollouts = reader.rollout_due(None)?.is_some();
             let bulk_actions = is_due(next_bulk_action);
-            let others = users || grace || schedules || rollouts || bulk_actions;
+            let restore_points = is_due(next_restore_point);
+            let others = users || grace || schedules || restore_points || rollouts || bulk_actions;
             Ok::<_, StoreError>(Due {
                 users,
                 grace,
                 schedules,
+                restore_points,
                 rollouts,
                 bulk_actions,
                 alerts: !others && reader.alert_evaluation_next(None)?.is_some(),
-                next_at: [next_grace_end, next_run, next_bulk_action].into_iter().flatten().min(),
+                next_at: [next_grace_end, next_run, next_restore_point, next_bulk_action].into_iter().flatten().min(),
             })
         });
         let due = due.await?;
@@ -150,6 +157,16 @@ impl Engine {
         if due.schedules {
             let run = self.parts.store.write("policy.runSchedules", move |tx| run_schedules(tx, now));
             run.await?;
+        }
+        if due.restore_points {
+            let (seed, work) = (self.parts.rng.next_u64(), Arc::clone(&self.work));
+            let taken = self.parts.store.write("restorePoint.takeDue", move |tx| {
+                snapshots::take_due(tx, &SeededRng::new(seed), now)?;
+                let work = Arc::clone(&work);
+                tx.after_commit(move || work.wake.notify_one());
+                Ok::<_, StoreError>(())
+            });
+            taken.await?;
         }
         if due.rollouts {
             let (seed, work, turn) = (self.parts.rng.next_u64(), Arc::clone(&self.work), turns.rollouts);
@@ -301,6 +318,7 @@ fn reconcile_user(
 ) -> Result<(), StoreError> {
     let mut held = tx.entitlement_list(tenant, user)?;
     reconcile_held(tx, claims, grace, &mut held, rng, now)?;
+    snapshots::schedule(tx, tenant, user, claims.policies.restore_point_interval(&claims.groups), now)?;
     let Some(user) = tx.user(tenant, user)? else { return Ok(()) };
     provision_licenses(tx, claims, grace, &user, &held, rng, now)?;
     provision_seats(tx, claims, &user, &held, rng, now)

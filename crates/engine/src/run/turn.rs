@@ -14,7 +14,7 @@ use crate::actions::{Completion, DocumentEnd, Recipe, Step, Subject, end_unsucce
 use crate::ledger::{self, audit};
 use crate::plan::{self, Decision};
 use crate::target::Target;
-use crate::{Engine, EngineDependencies};
+use crate::{Engine, EngineDependencies, frontline};
 
 /// State of an action after a transaction, and the next thing for its worker to do.
 pub(crate) struct ActionTurn {
@@ -316,7 +316,7 @@ pub(crate) fn end_unstarted(tx: &mut Tx<'_>, action: &Action, now: Timestamp) ->
             end_unsuccessfully(cloud_pc, action, action.failure(), now);
             reconcile_again(tx, action, cloud_pc, now)?;
         }
-        (_, Target::CloudPc(_)) => {}
+        (_, Target::CloudPc(cloud_pc)) => frontline::on_failure(tx, action, cloud_pc)?,
         (_, target) => end_document(tx, recipe(action.kind()), action, target, action.state, action.failure(), now)?,
     }
     target.store(tx, &before, now)
@@ -364,6 +364,7 @@ fn apply_end(
     } else {
         end_unsuccessfully(cloud_pc, action, end.failure.as_ref(), now);
         reconcile_again(tx, action, cloud_pc, now)?;
+        frontline::on_failure(tx, action, cloud_pc)?;
     }
     // The grace period may have begun or ended while the action ran.
     cloud_pc.update_grace_status();

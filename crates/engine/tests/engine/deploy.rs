@@ -4,8 +4,8 @@
 use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition};
 use cloudpc_engine::FaultRule;
 use cloudpc_model::{
-    ActionId, ActorKind, AgentSetting, Clock, CloudPcId, CloudPcStatus, ErrorKind, Params, PartnerId, Power, Product,
-    State, TenantId,
+    ActionId, ActorKind, AgentSetting, Clock, CloudPcId, CloudPcStatus, ErrorKind, Kind, Params, PartnerId, Power,
+    Product, State, TenantId,
 };
 use cloudpc_store::{ActionFilter, Deployment, DeploymentFilter, ReportType};
 use std::fmt::Write;
@@ -451,4 +451,25 @@ async fn undone_reprovision_cancels_its_deployments() {
     world.idle().await;
     assert_eq!(world.driver.installed_agents(id), [""; 0]);
     assert_eq!(world.cloud_pc(id).await.power_observed, Power::Running);
+}
+
+#[tokio::test]
+async fn a_retry_deploys_what_failed_last_and_nothing_else() {
+    let (mut world, id) = TestEngine::started(1).await;
+    let retry = async |world: &TestEngine| {
+        let find = move |reader: &cloudpc_store::Reader<'_>| {
+            Ok::<_, cloudpc_model::Error>(reader.cloud_pc(tenant(), id)?.unwrap())
+        };
+        world.engine.retry_deployments(&asked(), find).await.unwrap()
+    };
+    assert_eq!(retry(&world).await, 0, "nothing was deployed");
+    let step = Some("runInstaller".into());
+    world.faults.add(FaultRule { kind: Some(Kind::DeployAgent), step, nth: Some(1), ..rule(fail()) });
+    let failed = world.deploy(&id.to_string()).await;
+    assert_eq!(retry(&world).await, 0, "it is still open");
+    assert_eq!(world.end(failed).await.state, State::Failed);
+    assert_eq!(retry(&world).await, 1);
+    let again = world.latest_action(&id.to_string()).await;
+    assert_eq!(world.end(again).await.state, State::Done);
+    assert_eq!(retry(&world).await, 0, "it was deployed");
 }

@@ -14,6 +14,7 @@ mod licenses;
 mod matrix;
 mod provisioning;
 mod requests;
+mod restore_points;
 mod restored;
 mod rollouts;
 mod running;

@@ -9,7 +9,8 @@ use cloudpc_engine::actions::{CancelMode, OnTimeout, Recipe, Step, recipe};
 use cloudpc_engine::{Effect, FaultRule};
 use cloudpc_model::{
     Action, ActionId, AgentSetting, AuditEntry, AuditResult, AuditVerb, Clock, CloudPc, CloudPcId, CloudPcStatus,
-    ErrorKind, Kind, OsVersion, Params, Power, ResourceType, SnapshotId, State, StepState, UserAccountType,
+    ErrorKind, Kind, OsVersion, Params, Power, ResourceType, SnapshotId, SnapshotType, State, StepState,
+    UserAccountType,
 };
 use cloudpc_store::ActionFilter;
 use strum::IntoEnumIterator;
@@ -103,10 +104,15 @@ kinds! {
     power_off: PowerOff,
     create_snapshot: CreateSnapshot,
     troubleshoot: Troubleshoot,
+    change_user_account_type: ChangeUserAccountType,
+    set_device_name: SetDeviceName,
+    place_under_review: PlaceUnderReview,
     deploy_agent: DeployAgent,
     provision: Provision,
     deprovision: Deprovision,
     apply_policy: ApplyPolicy,
+    take_restore_point: TakeRestorePoint,
+    drop_restore_point: DropRestorePoint,
     import_image: ImportImage,
     remove_image: RemoveImage,
     check_connection: CheckConnection,
@@ -312,7 +318,7 @@ impl Case {
         world.write_marker(id, "restored").await;
         let born = world.cloud_pc(id).await;
         let snapshot = SnapshotId::new(id, Uuid::from_u128(77));
-        if kind == Kind::Restore {
+        if matches!(kind, Kind::Restore | Kind::DropRestorePoint) {
             let params = Params::CreateSnapshot { snapshot_id: snapshot.clone() };
             let made = world.engine.request(&asked(), id, params).await.unwrap();
             assert_eq!(world.end(made).await.state, State::Done);
@@ -378,6 +384,9 @@ impl Case {
             Kind::Provision => self.trial.world.provision(self.id).await,
             Kind::Deprovision => self.trial.world.engine.end_grace_period(&asked(), self.id).await.unwrap(),
             Kind::ApplyPolicy => self.trial.world.apply_policy(self.id).await,
+            Kind::PlaceUnderReview => self.trial.world.begin_review(self.id).await,
+            Kind::TakeRestorePoint => self.trial.world.take_restore_point(self.id).await,
+            Kind::DropRestorePoint => self.trial.world.drop_restore_point(self.id).await,
             _ => self.trial.world.engine.request(&asked(), self.id, self.params()).await.unwrap(),
         };
         let ended = self.trial.run(action).await;
@@ -406,9 +415,18 @@ impl Case {
             Kind::PowerOff => Params::PowerOff,
             Kind::CreateSnapshot => Params::CreateSnapshot { snapshot_id: self.snapshot.clone() },
             Kind::Troubleshoot => Params::Troubleshoot,
-            Kind::Undo | Kind::DeployAgent | Kind::Provision | Kind::Deprovision | Kind::ApplyPolicy => {
-                unreachable!("requested differently")
+            Kind::ChangeUserAccountType => {
+                Params::ChangeUserAccountType { user_account_type: UserAccountType::Administrator }
             }
+            Kind::SetDeviceName => Params::SetDeviceName { device_name: "CPC-NEW".into() },
+            Kind::Undo
+            | Kind::DeployAgent
+            | Kind::Provision
+            | Kind::Deprovision
+            | Kind::ApplyPolicy
+            | Kind::PlaceUnderReview
+            | Kind::TakeRestorePoint
+            | Kind::DropRestorePoint => unreachable!("requested differently"),
             Kind::ImportImage | Kind::RemoveImage | Kind::CheckConnection => unreachable!("works on a document"),
         }
     }
@@ -465,6 +483,30 @@ impl Case {
                 assert!(self.trial.world.change(move |tx| tx.snapshot(tenant(), &snapshot)).await.is_some(), "{name}");
             }
             Kind::Troubleshoot => assert_eq!(machine, *self.machine_before(), "{name}"),
+            Kind::TakeRestorePoint => {
+                let types: Vec<_> = self.snapshots().await.into_iter().map(|snapshot| snapshot.snapshot_type).collect();
+                assert_eq!(types, [SnapshotType::Retention], "{name}: the first is a weekly one");
+            }
+            Kind::DropRestorePoint => {
+                assert_eq!(self.snapshots().await, [], "{name}");
+                assert!(!self.has_snapshot().await, "{name}");
+            }
+            Kind::PlaceUnderReview => {
+                let (id, ended) = (self.id, self.trial.world.action(action).await);
+                let review = self.trial.world.change(move |tx| tx.review(tenant(), id)).await.unwrap();
+                assert_eq!(review.restore_point_at, Some(ended.updated_at), "{name}");
+                assert_eq!(self.snapshots().await.len(), 1, "{name}");
+            }
+            Kind::ChangeUserAccountType => {
+                assert_eq!(cloud_pc.user_account_type, UserAccountType::Administrator, "{name}");
+                let (administrators, _) = self.trial.world.driver.accounts(self.id);
+                assert_eq!(administrators, [cloud_pc.user_principal_name], "{name}");
+            }
+            Kind::SetDeviceName => {
+                assert_eq!(cloud_pc.managed_device_name, "CPC-NEW", "{name}");
+                let (_, hostname) = self.trial.world.driver.accounts(self.id);
+                assert_eq!(hostname.as_deref(), Some("CPC-NEW"), "{name}");
+            }
             Kind::DeployAgent => {
                 assert_eq!(self.trial.world.driver.installed_agents(self.id), ["agent.msi"], "{name}");
                 let guest = self.trial.world.driver.guest(self.id).await.unwrap();
@@ -539,6 +581,11 @@ impl Case {
         if self.trial.kind == Kind::CreateSnapshot {
             assert!(!self.has_snapshot().await, "{name}");
         }
+        if matches!(self.trial.kind, Kind::PlaceUnderReview | Kind::TakeRestorePoint) {
+            assert_eq!(self.snapshots().await, [], "{name}");
+        }
+        let accounts = (Vec::new(), Some(self.cloud_pc.managed_device_name.clone()));
+        assert_eq!(self.trial.world.driver.accounts(self.id), accounts, "{name}");
         let installed: &[&str] = if self.trial.kind == Kind::Undo { &["agent.msi"] } else { &[] };
         assert_eq!(self.trial.world.driver.installed_agents(self.id), installed, "{name}");
         if self.trial.kind == Kind::Reprovision {
@@ -620,6 +667,12 @@ impl Case {
             Err(DriverError::Conflict(_)) => true,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Returns the restore points that are stored.
+    async fn snapshots(&self) -> Vec<cloudpc_model::Snapshot> {
+        let id = self.id;
+        self.trial.world.change(move |tx| tx.snapshot_list(tenant(), Some(id), None, 100)).await
     }
 
     /// Returns the action that can be undone now.

@@ -5,14 +5,15 @@ use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition, SimClock, SimDrive
 use cloudpc_drivers::{Driver, Fetcher, MachineSpec, Tag};
 use cloudpc_engine::{
     Effect, Engine, EngineDependencies, EngineSettings, FaultRule, Faults, GRACE_PERIOD, RequestContext, RestartPolicy,
+    ReviewRequest,
 };
 use cloudpc_model::{
-    Action, ActionId, Actor, AgentSetting, AuditEntry, AuditResult, Clock, CloudPc, CloudPcId, CloudPcStatus, Document,
-    DocumentKey, DocumentType, Event, EventKind, GalleryImage, ImageId, ManagedDeviceId, Object, OsVersion, Params,
-    Partner, PartnerId, Power, Product, Rng, SeededRng, ServicePlan, ServicePlanId, State, TenantId, Timestamp,
-    UserAccountType, UserId,
+    Action, ActionId, Actor, AgentSetting, AuditEntry, AuditResult, BlobAccessTier, Clock, CloudPc, CloudPcId,
+    CloudPcStatus, Document, DocumentKey, DocumentType, Event, EventKind, GalleryImage, GroupId, ImageId,
+    ManagedDeviceId, Object, OsVersion, Params, Partner, PartnerId, Power, Product, Rng, SeededRng, ServicePlan,
+    ServicePlanId, State, TenantId, Timestamp, UserAccessLevel, UserAccountType, UserId,
 };
-use cloudpc_store::{DocumentIndex, Store, StoreError, WriteMode};
+use cloudpc_store::{DocumentIndex, Group, Reader, Store, StoreError, Tx, User, UserProfile, WriteMode};
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -319,7 +320,7 @@ impl TestEngine {
     }
 
     /// Returns the latest action on a target.
-    async fn latest_action(&self, target: &str) -> ActionId {
+    pub async fn latest_action(&self, target: &str) -> ActionId {
         let target = target.to_owned();
         let list = self.change(move |tx| tx.action_list(tenant(), &target, cloudpc_store::ActionFilter::All, None, 1));
         list.await[0].id
@@ -484,6 +485,43 @@ impl TestEngine {
         self.latest_action(target).await
     }
 
+    /// Assigns a user setting to the user of a Cloud PC and waits until a restore point is due;
+    /// returns the action that takes it.
+    pub async fn take_restore_point(&mut self, id: CloudPcId) -> ActionId {
+        let now = self.clock.now();
+        self.change(move |tx| {
+            add_user_setting(tx, id, "fourHours")?;
+            tx.restore_point_schedule(tenant(), id, now + Duration::from_hours(4))
+        })
+        .await;
+        self.advance(Duration::from_hours(4)).await;
+        self.latest_action(&id.to_string()).await
+    }
+
+    /// Deletes the only restore point of a Cloud PC; returns the action that drops its disk.
+    pub async fn drop_restore_point(&self, id: CloudPcId) -> ActionId {
+        let find = move |reader: &Reader<'_>| {
+            let snapshot = reader.snapshot_list(tenant(), Some(id), None, 1)?.remove(0);
+            Ok::<_, cloudpc_model::Error>((reader.cloud_pc(tenant(), id)?.unwrap(), snapshot.id))
+        };
+        self.engine.delete_snapshot(&asked(), find).await.unwrap();
+        self.latest_action(&id.to_string()).await
+    }
+
+    /// Puts a Cloud PC under review; returns the action that takes its restore point.
+    pub async fn begin_review(&self, id: CloudPcId) -> ActionId {
+        let request = ReviewRequest::Begin {
+            user_access: UserAccessLevel::Restricted,
+            subscription_id: None,
+            storage_account_id: None,
+            access_tier: BlobAccessTier::Hot,
+        };
+        let find = move |reader: &Reader<'_>| {
+            Ok::<_, cloudpc_model::Error>((reader.cloud_pc(tenant(), id)?.unwrap(), request.clone()))
+        };
+        self.engine.set_review_status(&asked(), find).await.unwrap().unwrap()
+    }
+
     pub async fn write_marker(&self, id: CloudPcId, content: &str) {
         let guest = self.driver.guest(id).await.unwrap();
         guest.write_file("C:\\marker", content.as_bytes()).await.unwrap();
@@ -563,4 +601,53 @@ fn tempdir() -> tempfile::TempDir {
         false => env!("CARGO_TARGET_TMPDIR"),
     };
     tempfile::tempdir_in(folder).unwrap()
+}
+
+/// Makes the user of a Cloud PC a member of a group with a user setting of this frequency.
+pub fn add_user_setting(tx: &mut Tx<'_>, id: CloudPcId, frequency: &str) -> Result<(), StoreError> {
+    let user = tx.cloud_pc(tenant(), id)?.unwrap().user_id;
+    let group = GroupId(Uuid::from_u128(0x5e7));
+    tx.user_put(&User {
+        tenant_id: tenant(),
+        id: user,
+        user_principal_name: format!("{user}@contoso.test"),
+        display_name: String::new(),
+        password_hash: None,
+        roles: Vec::new(),
+        permissions: Vec::new(),
+        enabled: true,
+        profile: UserProfile::default(),
+        created_at: Some(START),
+    })?;
+    tx.group_put(&Group {
+        tenant_id: tenant(),
+        id: group,
+        display_name: "Settings".into(),
+        description: None,
+        mail_nickname: "settings".into(),
+        mail_enabled: false,
+        security_enabled: true,
+        created_at: START,
+    })?;
+    tx.group_member_insert(tenant(), group, user, START)?;
+    let document = |key: DocumentKey, body: serde_json::Value| Document {
+        tenant_id: tenant(),
+        key,
+        revision: 1,
+        body: body.as_object().unwrap().clone(),
+        status: Object::new(),
+        secret_counts: Object::new(),
+        created_at: START,
+        modified_at: START,
+    };
+    let setting = DocumentKey::new(DocumentType::CloudPcUserSetting, "setting");
+    if tx.document(tenant(), &setting)?.is_some() {
+        return Ok(());
+    }
+    let body = json!({"displayName": "Setting", "restorePointSetting": {"frequencyType": frequency}});
+    tx.document_insert(&document(setting, body), &DocumentIndex::default())?.unwrap();
+    let key = DocumentKey::within(DocumentType::CloudPcUserSettingAssignment, "setting", "assignment");
+    let body = json!({"target": {"groupId": group.to_string()}});
+    tx.document_insert(&document(key, body), &DocumentIndex::default())?.unwrap();
+    Ok(())
 }

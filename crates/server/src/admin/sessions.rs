@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use cloudpc_graph::GraphError;
 use cloudpc_model::{AuditVerb, CloudPc, CloudPcId, Error, RemoteSession, ResourceType};
-use cloudpc_store::{StoreError, Tx};
+use cloudpc_store::Tx;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -58,17 +58,10 @@ pub async fn end(call: AdminCall, body: Bytes) -> Result<(), Problem> {
     call.simulation()?;
     let EndRequest { cloud_pc_id } = read(&body)?;
     let cloud_pc = find(&call, cloud_pc_id).await?;
-    let (name, now) = (cloud_pc.display_name.clone(), call.app.clock.now());
+    let name = cloud_pc.display_name.clone();
     let entry = call.audit(AuditVerb::Inject, ResourceType::CloudPc, cloud_pc.id);
     let entry = entry.detail("session", "ended");
-    let end = move |tx: &mut Tx<'_>| {
-        let ended = tx.remote_sessions_end(cloud_pc.tenant_id, cloud_pc.id, now)?;
-        if ended > 0 {
-            tx.audit_insert(&entry)?;
-        }
-        Ok::<_, StoreError>(ended)
-    };
-    match call.app.store.write("session.stateEnd", end).await.map_err(Error::from)? {
+    match call.app.engine.sign_out(cloud_pc, entry).await.map_err(Error::from)? {
         0 => Err(GraphError::bad_request(format!("'{name}' has no open session.")).about("cloudPcId").into()),
         _ => Ok(()),
     }

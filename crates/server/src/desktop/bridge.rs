@@ -140,6 +140,7 @@ fn explain(closed: &OpenError) -> BridgeRefusal {
             refusal(StatusCode::NOT_FOUND, "The Cloud PC no longer exists or is assigned to another user.")
         }
         OpenError::Withdrawn => refusal(StatusCode::FORBIDDEN, WITHDRAWN),
+        OpenError::Restricted => refusal(StatusCode::FORBIDDEN, super::RESTRICTED),
         OpenError::Store | OpenError::Driver(_) => refusal(
             StatusCode::SERVICE_UNAVAILABLE,
             "The screen is not reachable at the moment. Request a new URL and try again.",
@@ -201,6 +202,7 @@ impl Bridge {
             match super::check(&self.app, &self.admission).await {
                 Ok(entry) if self.view_only || !entry.view_only => {}
                 Ok(_) | Err(OpenError::Withdrawn) => return (close_code::POLICY, WITHDRAWN.into()),
+                Err(OpenError::Restricted) => return (close_code::POLICY, super::RESTRICTED.into()),
                 Err(OpenError::Gone) => {
                     return (close_code::POLICY, "the Cloud PC no longer exists or is assigned to another user".into());
                 }

@@ -105,6 +105,7 @@ fn explain(closed: &OpenError) -> Response {
             StatusCode::FORBIDDEN,
             "Your permission to open this desktop was revoked or has expired since the URL was issued.",
         ),
+        OpenError::Restricted => refuse(StatusCode::FORBIDDEN, super::RESTRICTED),
         OpenError::Store => refuse(
             StatusCode::SERVICE_UNAVAILABLE,
             "The service cannot check this URL at the moment. Request a new one and try again.",

@@ -5,6 +5,7 @@ pub(crate) mod cloud_app;
 mod cloud_pc_pool;
 mod cross_cloud_mapping;
 pub(crate) mod device_image;
+mod export_job;
 mod front_line_service_plan;
 mod gallery_image;
 mod maintenance_window;
@@ -33,6 +34,7 @@ pub static KINDS: &[&DocumentKind] = &[
     &cloud_pc_pool::ASSIGNMENT,
     &cross_cloud_mapping::CROSS_CLOUD_MAPPING,
     &device_image::DEVICE_IMAGE,
+    &export_job::EXPORT_JOB,
     &front_line_service_plan::FRONT_LINE_SERVICE_PLAN,
     &gallery_image::GALLERY_IMAGE,
     &maintenance_window::MAINTENANCE_WINDOW,

@@ -11,6 +11,12 @@ use cloudpc_store::Reader;
 use super::cloud_pc;
 use crate::pipeline::{Call, Problem};
 
+/// Like [`find`], for what the user of a Cloud PC under review may not do.
+fn find_to_use(call: &Call, reader: &Reader<'_>) -> Result<Action, Problem> {
+    cloud_pc::find_to_use(call, reader)?;
+    find(call, reader)
+}
+
 /// Returns the action in the path. Returns 404 if it belongs to another Cloud PC than the path's.
 fn find(call: &Call, reader: &Reader<'_>) -> Result<Action, Problem> {
     let cloud_pc = cloud_pc::find(call, reader)?;

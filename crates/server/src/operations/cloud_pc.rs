@@ -1,11 +1,14 @@
 //! Operations on Cloud PCs.
 
+pub(super) mod change_user_account_type;
 pub(super) mod connectivity_history;
 pub(super) mod count;
 pub(super) mod count_by_status;
 pub(super) mod create_snapshot;
 pub(super) mod delta;
 pub(super) mod end_grace_period;
+pub(super) mod frontline_access_state;
+pub(super) mod frontline_detail;
 pub(super) mod get;
 pub(super) mod launch_detail;
 pub(super) mod launch_info;
@@ -19,8 +22,13 @@ pub(super) mod reprovision;
 pub(super) mod resize;
 pub(super) mod restore;
 pub(super) mod results;
+pub(super) mod retry_partner_agents;
+pub(super) mod review_status;
 pub(super) mod screenshot;
+pub(super) mod set_review_status;
 pub(super) mod snapshots;
+pub(super) mod start;
+pub(super) mod stop;
 pub(super) mod supported_actions;
 pub(super) mod troubleshoot;
 pub(super) mod undo;
@@ -28,13 +36,14 @@ pub(super) mod validate_bulk_resize;
 
 use cloudpc_graph::GraphError;
 use cloudpc_graph::resolve::Scope;
-use cloudpc_model::{CloudPc, CloudPcId, Params, Product, ServicePlanId, SnapshotId, UserId};
-use cloudpc_store::Reader;
+use cloudpc_model::{CloudPc, CloudPcId, Params, Product, ServicePlanId, SnapshotId, UserAccessLevel, UserId};
+use cloudpc_store::{Reader, StoreError};
 use std::sync::Arc;
 
 pub use validate_bulk_resize::VALIDATE_CLOUD_PC_IDS_MAX;
 
 use super::user;
+use crate::caller::Caller;
 use crate::config::Fidelity;
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::cloud_pc::CloudPcViewContext;
@@ -63,6 +72,29 @@ pub(super) fn find(call: &Call, reader: &Reader<'_>) -> Result<CloudPc, Problem>
         .ok_or_else(|| Problem::not_found("Cloud PC", call.key(0)))
 }
 
+/// Like [`find`], for what the user of a Cloud PC under review may not do.
+pub(super) fn find_to_use(call: &Call, reader: &Reader<'_>) -> Result<CloudPc, Problem> {
+    let cloud_pc = find(call, reader)?;
+    check_user_access(call, reader, &cloud_pc)?;
+    Ok(cloud_pc)
+}
+
+/// Returns 403 if the caller is the user of a Cloud PC under review with restricted access.
+pub(super) fn check_user_access(call: &Call, reader: &Reader<'_>, cloud_pc: &CloudPc) -> Result<(), Problem> {
+    if !is_restricted(reader, &call.caller, cloud_pc)? {
+        return Ok(());
+    }
+    let message = "This Cloud PC is under review, and its user's access is restricted. Ask an administrator.";
+    Err(GraphError::new(403, "userAccessRestricted", message).into())
+}
+
+/// Returns whether the caller is the user of a Cloud PC under review with restricted access.
+pub(crate) fn is_restricted(reader: &Reader<'_>, caller: &Caller, cloud_pc: &CloudPc) -> Result<bool, StoreError> {
+    let is_user = caller.user.as_ref().is_some_and(|user| user.id == cloud_pc.user_id);
+    let review = if is_user { reader.review(cloud_pc.tenant_id, cloud_pc.id)? } else { None };
+    Ok(review.is_some_and(|review| review.user_access == UserAccessLevel::Restricted))
+}
+
 /// Requests a remote action on the Cloud PC in the path. A missing Cloud PC is reported before an
 /// invalid body.
 async fn request_action(
@@ -71,7 +103,7 @@ async fn request_action(
 ) -> Result<Answer, Problem> {
     let (context, engine) = (call.request_context(), call.app.engine.clone());
     let find = move |reader: &Reader<'_>| {
-        let cloud_pc = find(&call, reader)?;
+        let cloud_pc = find_to_use(&call, reader)?;
         let params = params(&call, &cloud_pc)?;
         Ok::<_, Problem>((cloud_pc, params))
     };
@@ -95,6 +127,15 @@ pub(super) fn refuse_storage_account(call: &Call) -> Result<(), Problem> {
             let message = "Copying a restore point to a storage account is not supported. Omit 'storageAccountId' and 'accessTier'.";
             return Err(GraphError::bad_request(message).about(name).into());
         }
+    }
+    Ok(())
+}
+
+/// Returns 400 for a Cloud PC that is not Frontline.
+fn check_frontline(cloud_pc: &CloudPc) -> Result<(), Problem> {
+    if cloud_pc.product != Product::Frontline {
+        let message = "This Cloud PC is not a Frontline Cloud PC: it is its user's at all times.";
+        return Err(GraphError::bad_request(message).into());
     }
     Ok(())
 }

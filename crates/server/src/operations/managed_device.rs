@@ -9,6 +9,10 @@ pub(super) mod reprovision;
 pub(super) mod resize;
 pub(super) mod restore;
 pub(super) mod results;
+pub(super) mod review_status;
+pub(super) mod set_device_name;
+pub(super) mod set_review_status;
+pub(super) mod sync_device;
 
 use cloudpc_graph::GraphError;
 use cloudpc_model::{BulkItemState, BulkRequest, CloudPc, CloudPcId, ManagedDeviceId, Params};
@@ -17,6 +21,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 
+use super::cloud_pc::check_user_access;
 use crate::pipeline::{Answer, Call, Problem, required};
 
 /// Most managed devices in one request.
@@ -29,13 +34,25 @@ fn find(call: &Call, reader: &Reader<'_>) -> Result<CloudPc, Problem> {
     found.ok_or_else(|| Problem::not_found("managed device", call.key(0)))
 }
 
+/// Like [`find`], for what the user of a Cloud PC under review may not do.
+fn find_to_use(call: &Call, reader: &Reader<'_>) -> Result<CloudPc, Problem> {
+    let cloud_pc = find(call, reader)?;
+    check_user_access(call, reader, &cloud_pc)?;
+    Ok(cloud_pc)
+}
+
 /// Requests a remote action on the Cloud PC. A missing device is reported before an invalid body.
 async fn request_action(
     call: Arc<Call>,
     params: impl Fn(&Call) -> Result<Params, Problem> + Send + 'static,
 ) -> Result<Answer, Problem> {
     let (context, engine) = (call.request_context(), call.app.engine.clone());
-    engine.request_found(&context, move |reader| Ok::<_, Problem>((find(&call, reader)?, params(&call)?))).await?;
+    engine
+        .request_found(&context, move |reader| {
+            let cloud_pc = find_to_use(&call, reader)?;
+            Ok::<_, Problem>((cloud_pc, params(&call)?))
+        })
+        .await?;
     Ok(Answer::NoContent)
 }
 

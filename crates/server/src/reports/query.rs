@@ -99,6 +99,18 @@ impl ReportQuery {
         Ok(query)
     }
 
+    /// Reads the options of an export job, which has all rows that match its filter, up to `rows`.
+    ///
+    /// # Errors
+    /// Like [`ReportQuery::of`].
+    pub(super) fn of_export(
+        body: &Map<String, Value>,
+        table: &'static ReportTable,
+        rows: usize,
+    ) -> Result<Self, GraphError> {
+        Ok(Self { skip: 0, top: rows, ..Self::of(body, table)? })
+    }
+
     fn order_by(&self, table: &'static ReportTable, text: &str) -> Result<(String, bool), GraphError> {
         let (name, descending) = match text.split_once(' ').map(|(name, direction)| (name, direction.trim())) {
             None => (text, false),

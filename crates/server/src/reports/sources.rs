@@ -2,6 +2,7 @@
 
 pub(super) mod actions;
 pub(super) mod bulk_actions;
+pub(super) mod frontline;
 pub(super) mod health;
 pub(super) mod sessions;
 pub(super) mod usage;

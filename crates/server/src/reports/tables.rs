@@ -8,6 +8,7 @@ use super::column::{Column, ColumnType, column, inferred};
 use super::scan::ReportSource;
 use super::sources::actions::RemoteActions;
 use super::sources::bulk_actions::BulkActions;
+use super::sources::frontline::FrontlineLicenses;
 use super::sources::sessions::RemoteSessions;
 use super::sources::{OfCloudPcs, health, sessions, usage};
 
@@ -307,7 +308,19 @@ pub static TABLES: &[ReportTable] = &[
     ),
     without_source("noLicenseAvailableConnectivityFailureReport", FRONTLINE, NO_SEATS),
     without_source("frontlineLicenseUsageReport", FRONTLINE, NO_SEATS),
-    without_source("frontlineLicenseUsageRealTimeReport", FRONTLINE, NO_SEATS),
+    ReportTable {
+        name: "frontlineLicenseUsageRealTimeReport",
+        columns: &[
+            inferred("ServicePlanId", String),
+            inferred("ServicePlanName", String),
+            inferred("LicensesCount", Int64),
+            inferred("UsedLicensesCount", Int64),
+            inferred("DateTime", DateTime),
+        ],
+        order: &[],
+        source: Some(FrontlineLicenses::boxed),
+        no_source: None,
+    },
     without_source("frontlineLicenseHourlyUsageReport", FRONTLINE, NO_SEATS),
     without_source("frontlineRealtimeUserConnectionsReport", FRONTLINE, NO_SEATS),
     without_source(

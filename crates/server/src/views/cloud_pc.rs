@@ -21,6 +21,8 @@ pub struct CloudPcRow {
     pub cloud_pc: CloudPc,
     /// The latest remote action, if the request uses it.
     pub last_action: Option<Action>,
+    /// `frontlineCloudPcAvailability`, if the request uses it.
+    pub frontline_availability: Option<&'static str>,
 }
 
 /// `cloudPC`: the properties of v1.0, then those that beta adds.
@@ -99,7 +101,7 @@ struct Selectable<'a> {
     connectivity_result: Option<&'a str>,
     disaster_recovery_capability: Option<&'a str>,
     provisioning_configuration: Option<&'a str>,
-    frontline_cloud_pc_availability: &'static str,
+    frontline_cloud_pc_availability: Option<&'static str>,
 }
 
 /// The API version and preference of the request.
@@ -222,6 +224,6 @@ fn selectable(row: &CloudPcRow) -> Selectable<'_> {
         connectivity_result: None,
         disaster_recovery_capability: None,
         provisioning_configuration: None,
-        frontline_cloud_pc_availability: "notApplicable",
+        frontline_cloud_pc_availability: row.frontline_availability,
     }
 }

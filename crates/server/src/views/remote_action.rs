@@ -52,15 +52,20 @@ pub fn capability(kind: Kind, enabled: bool, unknown_enum_members: bool) -> Capa
         Kind::Restore => "restore",
         Kind::Reprovision => "reprovision",
         Kind::Troubleshoot => "troubleshoot",
+        Kind::ChangeUserAccountType => "changeUserAccountType",
+        Kind::PlaceUnderReview => "placeUnderReview",
         Kind::CreateSnapshot => late_name("createSnapshot"),
         Kind::PowerOn => late_name("powerOn"),
         Kind::PowerOff => late_name("powerOff"),
         // Graph's enumeration has no member for these kinds, so capabilities omit them.
         Kind::Undo
+        | Kind::SetDeviceName
         | Kind::DeployAgent
         | Kind::Provision
         | Kind::Deprovision
         | Kind::ApplyPolicy
+        | Kind::TakeRestorePoint
+        | Kind::DropRestorePoint
         | Kind::ImportImage
         | Kind::RemoveImage
         | Kind::CheckConnection => "unknown",
@@ -81,6 +86,11 @@ pub(crate) fn name(kind: Kind) -> &'static str {
         Kind::PowerOff => "CloudPcPowerOff",
         Kind::CreateSnapshot => "CreateSnapshot",
         Kind::Troubleshoot => "Troubleshoot",
+        Kind::ChangeUserAccountType => "ChangeUserAccountType",
+        Kind::SetDeviceName => "SetDeviceName",
+        Kind::PlaceUnderReview => "PlaceUnderReview",
+        Kind::TakeRestorePoint => "TakeRestorePoint",
+        Kind::DropRestorePoint => "DropRestorePoint",
         Kind::DeployAgent => "DeployAgent",
         Kind::Provision => "Provision",
         Kind::Deprovision => "Deprovision",

@@ -5,7 +5,7 @@ use cloudpc_store::snapshot_columns as column;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Shown, Time};
+use super::{Shown, Time, late_member};
 use crate::pipeline::list::ListProperty;
 
 const STATUS: &str = "ready";
@@ -26,7 +26,7 @@ pub struct SnapshotView<'a> {
 }
 
 /// Returns the view of a restore point.
-pub fn snapshot(snapshot: &Snapshot) -> SnapshotView<'_> {
+pub fn snapshot(snapshot: &Snapshot, unknown_enum_members: bool) -> SnapshotView<'_> {
     SnapshotView {
         id: &snapshot.id.0,
         cloud_pc_id: Shown(snapshot.cloud_pc_id),
@@ -36,6 +36,8 @@ pub fn snapshot(snapshot: &Snapshot) -> SnapshotView<'_> {
         snapshot_type: match snapshot.snapshot_type {
             SnapshotType::Automatic => "automatic",
             SnapshotType::Manual => "manual",
+            // Declared after `unknownFutureValue`.
+            SnapshotType::Retention => late_member("retention", unknown_enum_members),
         },
         expiration_date_time: None,
         health_check_status: HEALTH_CHECK_STATUS,

@@ -86,6 +86,12 @@ fn specific(kind: &DocumentKind) -> Vec<(&'static str, Value)> {
                 json!("/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/sample"),
             ),
         ],
+        DocumentType::CloudPcExportJob => vec![
+            ("reportName", json!("actionStatusReport")),
+            ("select", json!(["CloudPcId", "Action"])),
+            ("filter", json!("ActionState eq 'done'")),
+            ("format", json!("csv")),
+        ],
         DocumentType::Webhook => vec![
             ("notificationUrl", json!(crate::webhooks::confirming())),
             ("scenario", json!("When a Cloud PC is created")),

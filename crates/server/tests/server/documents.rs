@@ -456,7 +456,7 @@ async fn regions_are_listed_and_cannot_be_changed() {
 }
 
 #[tokio::test]
-async fn frontline_plans_count_licences_seats_and_allotments() {
+async fn frontline_plans_count_licences_and_allotments() {
     let world = server(Config::default()).await;
     let list = format!("{BETA}/frontLineServicePlans");
     assert_eq!(world.get(Who::Reader, &list).await.rows(), Vec::<Value>::new(), "no frontline subscription");

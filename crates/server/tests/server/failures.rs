@@ -3,8 +3,8 @@
 
 use axum::body::Body;
 use cloudpc_model::{
-    ActionId, Before, CloudPcId, GalleryImage, ImageId, OsVersion, Snapshot, SnapshotId, SnapshotType, TenantId,
-    UndoRecord,
+    ActionId, Before, CloudPc, CloudPcId, GalleryImage, ImageId, OsVersion, Product, Snapshot, SnapshotId,
+    SnapshotType, TenantId, UndoRecord,
 };
 use cloudpc_server::operations::ALL;
 use cloudpc_server::pipeline::BODY_BYTES_MAX;
@@ -199,9 +199,31 @@ fn own_cases() -> Vec<Case> {
             "displayName",
             json!(true),
         ),
+        case("cloudPC.changeUserAccountType", "POST /cloudPCs/{cloudPC}/changeUserAccountType").with(
+            json!({"userAccountType": "administrator"}),
+            "userAccountType",
+            json!("owner"),
+        ),
         case("cloudPC.reboot", "POST /cloudPCs/{cloudPC}/reboot"),
         case("cloudPC.powerOn", "POST /cloudPCs/{cloudPC}/powerOn"),
         case("cloudPC.powerOff", "POST /cloudPCs/{cloudPC}/powerOff"),
+        case("cloudPC.start", "POST /cloudPCs/{frontlineCloudPC}/start"),
+        case("cloudPC.stop", "POST /cloudPCs/{frontlineCloudPC}/stop"),
+        case(
+            "cloudPC.getFrontlineCloudPcAccessState",
+            "GET /cloudPCs/{frontlineCloudPC}/getFrontlineCloudPcAccessState",
+        ),
+        case(
+            "cloudPC.retrieveFrontlineCloudPcDetail",
+            "GET /cloudPCs/{frontlineCloudPC}/retrieveFrontlineCloudPcDetail",
+        ),
+        case("cloudPC.retryPartnerAgentInstallation", "POST /cloudPCs/{cloudPC}/retryPartnerAgentInstallation"),
+        case("cloudPC.setReviewStatus", "POST /cloudPCs/{cloudPC}/setReviewStatus").with(
+            json!({"reviewStatus": {"inReview": true, "userAccessLevel": "restricted"}}),
+            "reviewStatus",
+            json!({"inReview": "yes"}),
+        ),
+        case("cloudPC.retrieveReviewStatus", "GET /cloudPCs/{cloudPC}/retrieveReviewStatus"),
         case("cloudPC.createSnapshot", "POST /cloudPCs/{cloudPC}/createSnapshot")
             .with_optional("accessTier", json!("warm")),
         case("cloudPC.troubleshoot", "POST /cloudPCs/{cloudPC}/troubleshoot"),
@@ -235,6 +257,15 @@ fn own_cases() -> Vec<Case> {
             "cloudPcSnapshotId",
             json!(7),
         ),
+        case("managedDevice.setCloudPcReviewStatus", "POST ../managedDevices/{managedDevice}/setCloudPcReviewStatus")
+            .with(json!({"reviewStatus": {"inReview": true}}), "reviewStatus", json!({"accessTier": "warm"})),
+        case("managedDevice.getCloudPcReviewStatus", "GET ../managedDevices/{managedDevice}/getCloudPcReviewStatus"),
+        case("managedDevice.setDeviceName", "POST ../managedDevices/{managedDevice}/setDeviceName").with(
+            json!({"deviceName": "CPC-NEW"}),
+            "deviceName",
+            json!(7),
+        ),
+        case("managedDevice.syncDevice", "POST ../managedDevices/{managedDevice}/syncDevice"),
         case(
             "managedDevice.getCloudPcRemoteActionResults",
             "GET ../managedDevices/{managedDevice}/getCloudPcRemoteActionResults",
@@ -269,6 +300,26 @@ fn own_cases() -> Vec<Case> {
         case("cloudPcSnapshot.list", "GET /snapshots"),
         case("cloudPcSnapshot.count", "GET /snapshots/$count"),
         case("cloudPcSnapshot.get", "GET /snapshots/{snapshot}"),
+        case("cloudPcSnapshot.delete", "DELETE /snapshots/{snapshot}"),
+        case("cloudPcSnapshot.getSubscriptions", "GET /snapshots/getSubscriptions"),
+        case(
+            "cloudPcSnapshot.getStorageAccounts",
+            "GET /snapshots/getStorageAccounts(subscriptionId='0ac520ee-14c0-480f-b6c9-0a90c585ffff')",
+        ),
+        case("cloudPcSnapshot.importSnapshot", "POST /snapshots/importSnapshot").with(
+            json!({"sourceFiles": [{"sourceType": "sasUrl", "fileType": "dataFile", "sasUrl": "https://a.test/b"}]}),
+            "sourceFiles",
+            json!("all"),
+        ),
+        case(
+            "cloudPcSnapshot.retrieveSnapshotImportResults",
+            "GET /snapshots/retrieveSnapshotImportResults(snapshotId='none')",
+        ),
+        case("cloudPcSnapshot.purgeImportedSnapshot", "POST /snapshots/purgeImportedSnapshot").with(
+            json!({"snapshotIds": []}),
+            "snapshotIds",
+            json!(7),
+        ),
         case("cloudPcAuditEvent.list", "GET /auditEvents"),
         case("cloudPcAuditEvent.count", "GET /auditEvents/$count"),
         case("cloudPcAuditEvent.get", "GET /auditEvents/{auditEvent}"),
@@ -587,8 +638,28 @@ pub async fn things(world: &TestServer, who: Who, n: u8, plan: &str, image: &str
     });
     let bulk_action = world.call(who, "POST", &format!("{ROOT}/bulkActions"), Some(body)).await;
     let documents = document_cases::things(world, who, image).await;
+    let (shared, shared_device) = (id("d9"), id("e9"));
+    let (shared_id, shared_plan) = (shared.clone(), id("cf"));
+    let share = move |tx: &mut Tx<'_>| {
+        let desk = tx.cloud_pc(tenant, cloud_pc)?.expect("the fleet has it");
+        let shared_id: CloudPcId = shared_id.parse().unwrap();
+        if tx.cloud_pc(tenant, shared_id)?.is_some() {
+            return Ok(());
+        }
+        tx.cloud_pc_insert(&CloudPc {
+            id: shared_id,
+            managed_device_id: shared_device.parse().unwrap(),
+            managed_device_name: "CPC-shared".into(),
+            display_name: "shared".into(),
+            product: Product::Frontline,
+            service_plan_id: shared_plan.parse().unwrap(),
+            ..desk
+        })
+    };
+    world.app.store.write("test.write", share).await.unwrap();
     let own = vec![
         ("{governedCloudPC}", desk.clone()),
+        ("{frontlineCloudPC}", shared),
         ("{assignment}", format!("{policy}_{group}")),
         ("{policy}", policy),
         ("{bulkAction}", bulk_action.json()["id"].as_str().unwrap().to_owned()),
@@ -743,7 +814,9 @@ async fn each_case_is_a_valid_request_and_each_change_is_in_the_feed() {
         let reply = scene.world.call(who, case.method, &scene.path(&case), scene.body(&case)).await;
         // No action here is stuck, simulated machines have no display, and no Cloud PC is in its
         // grace period.
-        let in_vain = ["action.settle", "cloudPC.screenshot", "cloudPC.endGracePeriod"].contains(&case.key);
+        let in_vain =
+            ["action.settle", "cloudPC.screenshot", "cloudPC.endGracePeriod", "cloudPcSnapshot.importSnapshot"];
+        let in_vain = in_vain.contains(&case.key);
         // No profile of a user is stored here.
         let of_nothing = [
             "cloudPcUserProfileSnapshot.get",
@@ -766,9 +839,9 @@ async fn each_case_is_a_valid_request_and_each_change_is_in_the_feed() {
         }
         let (is_audited, is_noted) = (after.0 > before.0, after.1 > before.1);
         // A retry of a policy only queues users, for whom nothing is missing here, and no item of
-        // the bulk action has failed.
-        let is_retry = ["cloudPcProvisioningPolicy.retry", "cloudPcBulkAction.retry"].contains(&case.key);
-        let is_missed = is_audited && !is_noted && !is_retry;
+        // the bulk action has failed; a synchronization only schedules an observation.
+        let queues = ["cloudPcProvisioningPolicy.retry", "cloudPcBulkAction.retry", "managedDevice.syncDevice"];
+        let is_missed = is_audited && !is_noted && !queues.contains(&case.key);
         if is_missed || is_noted && !case.changes_something() {
             wrong.push(case.key);
         }

@@ -125,7 +125,10 @@ fn is_read(operation: &Operation) -> bool {
         return false;
     }
     let kinds = [OperationKind::List, OperationKind::Get, OperationKind::Function];
-    row(&operation.key).is_some() && kinds.contains(&operation.kind) && operation.response != ResponseShape::Stream
+    // The Cloud PCs of the fleet are not Frontline, and have no access state.
+    let has_answer = operation.key != "cloudPC.getFrontlineCloudPcAccessState";
+    let is_stream = operation.response == ResponseShape::Stream;
+    row(&operation.key).is_some() && kinds.contains(&operation.kind) && !is_stream && has_answer
 }
 
 fn fill(path: &str, keys: &[(&str, String)]) -> String {

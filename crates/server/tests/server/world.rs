@@ -160,6 +160,11 @@ impl TestServer {
         tokio::spawn(cloudpc_server::webhooks::run(self.app.clone(), self.stop.clone()));
     }
 
+    /// Runs export jobs.
+    pub fn run_exports(&self) {
+        tokio::spawn(cloudpc_server::exports::run(self.app.clone(), self.stop.clone()));
+    }
+
     /// Advances the clock until no action is open and no bulk action has items to begin.
     pub async fn rest(&self) {
         for _ in 0..10_000 {

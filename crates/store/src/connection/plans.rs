@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 
 use cloudpc_model::{
     ActionId, ActivityId, Actor, AgentSetting, AppId, ApplySchedule, AuditEntry, AuditResource, AuditVerb, Before,
-    BulkAction, BulkActionId, BulkCounts, BulkItemState, BulkRequest, CloudPcId, CloudPcStatus, Document, DocumentKey,
-    DocumentReference, DocumentType, Event, EventKind, GalleryImage, GroupId, HealthCheck, HealthEvent, ImageId,
-    ManagedDeviceId, Object, OsVersion, Params, Partner, PartnerId, PolicySettingTypes, PolicyTimezone, Power, Product,
-    ReferenceStrength, RemoteSession, ResourceType, Rollout, ServicePlan, ServicePlanId, SkuId, Snapshot, SnapshotId,
-    SnapshotType, State, TenantId, Timestamp, UndoRecord, UserAccountType, UserId,
+    BlobAccessTier, BulkAction, BulkActionId, BulkCounts, BulkItemState, BulkRequest, CloudPcId, CloudPcStatus,
+    Document, DocumentKey, DocumentReference, DocumentType, Event, EventKind, GalleryImage, GroupId, HealthCheck,
+    HealthEvent, ImageId, ManagedDeviceId, Object, OsVersion, Params, Partner, PartnerId, PolicySettingTypes,
+    PolicyTimezone, Power, Product, ReferenceStrength, RemoteSession, ResourceType, Review, Rollout, ServicePlan,
+    ServicePlanId, SkuId, Snapshot, SnapshotId, SnapshotType, State, TenantId, Timestamp, UndoRecord, UserAccessLevel,
+    UserAccountType, UserId,
 };
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
@@ -22,10 +23,11 @@ use crate::changes::Feed;
 use crate::cloud_pc_columns as column;
 use crate::{
     AUDIT, ActionFilter, Advance, Application, BULK_ACTIONS, BulkItemChange, CLOUD_PCS, DEPLOYMENTS, DeploymentFilter,
-    DesktopTicket, DocumentIndex, DocumentName, Entitlement, GROUPS, Group, KeyRanges, LicenseHolder, ListCondition,
-    ListOrder, ListPlan, ListPosition, ListTable, ListTop, ListValue, NewAction, PolicySchedule, PolicyValues, Reader,
-    Report, ReportType, SNAPSHOTS, Store, StoreError, Subscription, Tx, USERS, User, UserProfile, WorkerId, WriteMode,
-    audit_columns, bulk_action_columns, deployment_columns, group_columns, snapshot_columns, user_columns,
+    DesktopTicket, DocumentIndex, DocumentName, Entitlement, FrontlineActivation, GROUPS, Group, KeyRanges,
+    LicenseHolder, ListCondition, ListOrder, ListPlan, ListPosition, ListTable, ListTop, ListValue, NewAction,
+    PendingExport, PolicySchedule, PolicyValues, Reader, Report, ReportType, SNAPSHOTS, Store, StoreError,
+    Subscription, Tx, USERS, User, UserProfile, WorkerId, WriteMode, audit_columns, bulk_action_columns,
+    deployment_columns, group_columns, snapshot_columns, user_columns,
 };
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(1));
@@ -391,6 +393,31 @@ fn write_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     tx.remote_session_end(TENANT, check.cloud_pc_id, 1, Timestamp(2))?;
     tx.remote_sessions_end(TENANT, check.cloud_pc_id, Timestamp(2))?;
     tx.remote_sessions_end_watched()?;
+    tx.review_put(&Review {
+        tenant_id: TENANT,
+        cloud_pc_id: CloudPcId(GUID),
+        user_access: UserAccessLevel::Restricted,
+        subscription_id: None,
+        storage_account_id: None,
+        access_tier: BlobAccessTier::Hot,
+        started_at: Timestamp(1),
+        restore_point_at: None,
+    })?;
+    tx.review_restore_point(TENANT, CloudPcId(GUID), Timestamp(2))?;
+    tx.review_delete(TENANT, CloudPcId(GUID))?;
+    tx.frontline_activation_put(&FrontlineActivation {
+        tenant_id: TENANT,
+        cloud_pc_id: CloudPcId(GUID),
+        service_plan_id: ServicePlanId(GUID),
+        since: Timestamp(1),
+    })?;
+    tx.frontline_activation_delete(TENANT, CloudPcId(GUID))?;
+    tx.restore_point_schedule(TENANT, CloudPcId(GUID), Timestamp(1))?;
+    tx.restore_point_unschedule(TENANT, CloudPcId(GUID))?;
+    let export = PendingExport { tenant_id: TENANT, job_id: "job".into(), caller: String::new() };
+    tx.export_insert(&export, Timestamp(1))?;
+    tx.export_finish(TENANT, "job", Some(b"file"), Timestamp(2))?;
+    tx.export_delete(TENANT, "job")?;
     tx.report_insert(&Report {
         id: 0,
         tenant_id: TENANT,
@@ -651,6 +678,15 @@ fn read_all(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.health_event_list(TENANT, CloudPcId(GUID), None, 1)?;
     reader.remote_session_list(TENANT, CloudPcId(GUID), None, 1)?;
     reader.remote_session_list_all(TENANT, None, 1)?;
+    reader.review(TENANT, CloudPcId(GUID))?;
+    reader.frontline_activation(TENANT, CloudPcId(GUID))?;
+    reader.frontline_activation_count(TENANT, ServicePlanId(GUID))?;
+    reader.restore_points_due(Timestamp(1), 10)?;
+    reader.restore_point_next_due()?;
+    reader.export_pending()?;
+    reader.export_next_expiry()?;
+    reader.exports_expired(Timestamp(1))?;
+    reader.export_file(TENANT, "job")?;
     reader.action_list_remote(TENANT, None, 1)?;
     reader.report_list(TENANT, PARTNER, None, 1)?;
     reader.report_count(TENANT, PARTNER)?;

@@ -36,7 +36,7 @@ fn plans(reader: &Reader<'_>, tenant: TenantId) -> Result<Vec<(String, Object)>,
         let Some(plan) = reader.service_plan(tenant, id)?.filter(|plan| plan.product == Product::Frontline) else {
             continue;
         };
-        let used = used_licenses(reader, tenant, id)?;
+        let used = reader.frontline_activation_count(tenant, id)?;
         let body = json!({
             "displayName": plan.display_name,
             "totalCount": total,

@@ -6,7 +6,10 @@ use cloudpc_drivers::{
     Capabilities, Display, Driver, DriverError, Guest, ImageFacts, MachineSpec, NetworkCheck, NetworkFinding, Observed,
     SourceImage, StopMode, Tag,
 };
-use cloudpc_model::{AppId, AuditEntry, CloudPcId, ImageId, SnapshotId, TenantId, UserId};
+use cloudpc_model::{
+    AppId, AuditEntry, BlobAccessTier, CloudPcId, ImageId, Review, SnapshotId, TenantId, Timestamp, UserAccessLevel,
+    UserId,
+};
 use cloudpc_store::{Application, User};
 use futures_util::stream::BoxStream;
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -117,6 +120,7 @@ impl DesktopServer {
                 driver: Arc::new(Screen(socket)),
                 desktops,
                 webhooks: Arc::clone(&app.webhooks),
+                exports: Arc::default(),
                 events: Arc::clone(&app.events),
                 edge: app.edge.clone(),
                 store: app.store.clone(),
@@ -608,6 +612,35 @@ async fn disabling_a_user_ends_its_desktops() {
         desktops.view_as(&DesktopAdmission { caller, owner, ..desktops.admission().await }).await;
     desktops.change_user(ADA, |user| User { enabled: false, ..user }).await;
     assert_eq!(closed_with(&mut socket).await, CloseCode::Policy);
+}
+
+#[tokio::test]
+async fn restricted_access_ends_the_users_desktops_and_no_others() {
+    let desktops = DesktopServer::new().await;
+    let (mut others, _screen) = desktops.view().await;
+    let caller = desktops.user(ADA).await;
+    let owner = caller.user.as_ref().map(|user| user.id);
+    let admission = DesktopAdmission { caller, owner, ..desktops.admission().await };
+    let unopened = desktops.ticket(&admission).await;
+    let (mut socket, mut screen) = desktops.view_as(&admission).await;
+    let review = Review {
+        tenant_id: TENANT.parse().unwrap(),
+        cloud_pc_id: DESK.parse().unwrap(),
+        user_access: UserAccessLevel::Restricted,
+        subscription_id: None,
+        storage_account_id: None,
+        access_tier: BlobAccessTier::Hot,
+        started_at: Timestamp(1),
+        restore_point_at: None,
+    };
+    desktops.app().store.write("test.write", move |tx| tx.review_put(&review)).await.unwrap();
+    desktops.app().identity.forget_verified();
+    assert_eq!(closed_with(&mut socket).await, CloseCode::Policy);
+    assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
+    let page = desktops.open(&unopened).await;
+    assert!(page.starts_with("HTTP/1.1 403 ") && page.contains("under review"), "{page}");
+    others.send(Message::Ping(Bytes::new())).await.unwrap();
+    assert!(matches!(others.next().await, Some(Ok(Message::Ping(_) | Message::Pong(_)))));
 }
 
 #[tokio::test]

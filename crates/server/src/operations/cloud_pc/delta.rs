@@ -24,6 +24,6 @@ impl DeltaCollection for CloudPcs {
     fn find(&self, reader: &Reader<'_>, id: &str) -> Result<Option<CloudPcRow>, Problem> {
         let Ok(id) = id.parse::<CloudPcId>() else { return Ok(None) };
         let cloud_pc = reader.cloud_pc(self.call.tenant(), id)?;
-        cloud_pc.map(|cloud_pc| row(reader, self.call.tenant(), cloud_pc, self.with_last_action)).transpose()
+        cloud_pc.map(|cloud_pc| row(reader, self.call.tenant(), cloud_pc, self.wanted)).transpose()
     }
 }

@@ -12,7 +12,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let read = move |reader: &cloudpc_store::Reader<'_>| {
         let tenant = request.tenant();
         let found = super::find(&request, reader)?;
-        let row = super::list::row(reader, tenant, found, super::list::wants_last_action(&request))?;
+        let row = super::list::row(reader, tenant, found, super::list::WantedData::of(&request))?;
         let set = if request.options.select.is_some() { PropertySet::All } else { PropertySet::Default };
         Ok::<_, Problem>(request.entity(&cloud_pc(
             &row,

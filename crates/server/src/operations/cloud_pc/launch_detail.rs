@@ -1,6 +1,7 @@
 //! `GET …/cloudPCs/{id}/retrieveCloudPcLaunchDetail`
 
 use cloudpc_graph::GraphError;
+use cloudpc_model::Product;
 use std::sync::Arc;
 
 use crate::desktop::{DesktopAdmission, TicketError, may_control};
@@ -17,7 +18,14 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
 pub(super) async fn launch(call: &Arc<Call>) -> Result<Launch, Problem> {
     let request = call.clone();
     let read = move |reader: &cloudpc_store::Reader<'_>| {
-        Ok::<_, Problem>((super::find(&request, reader)?, super::owner(&request, reader)?))
+        let cloud_pc = super::find_to_use(&request, reader)?;
+        let is_user = request.caller.user.as_ref().is_some_and(|user| user.id == cloud_pc.user_id);
+        let is_frontline = cloud_pc.product == Product::Frontline;
+        if is_user && is_frontline && reader.frontline_activation(cloud_pc.tenant_id, cloud_pc.id)?.is_none() {
+            let message = "The Frontline Cloud PC uses no licence now. Start it, then retry.";
+            return Err(GraphError::new(409, "frontlineNotStarted", message).into());
+        }
+        Ok::<_, Problem>((cloud_pc, super::owner(&request, reader)?))
     };
     let (cloud_pc, owner) = call.store().read(read).await?;
     let view_only = !may_control(&call.caller, &cloud_pc, &call.target.scope, call.app.fidelity);

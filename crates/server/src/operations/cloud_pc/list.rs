@@ -7,6 +7,7 @@ use cloudpc_store::{
 use serde::Serialize;
 use std::sync::Arc;
 
+use super::frontline_detail::frontline_availability;
 use crate::pipeline::list::{
     Collection, ListProperty, ListSource, PropertySet, TableCollection, invalid_skip_token, page,
 };
@@ -24,7 +25,7 @@ pub(super) struct CloudPcs {
     owner: Option<UserId>,
     catalog: Catalog,
     context: CloudPcViewContext,
-    pub(super) with_last_action: bool,
+    pub(super) wanted: WantedData,
 }
 
 impl CloudPcs {
@@ -34,14 +35,25 @@ impl CloudPcs {
             owner: None,
             catalog: Catalog::default(),
             context: super::view_context(call),
-            with_last_action: wants_last_action(call),
+            wanted: WantedData::of(call),
         }
     }
 }
 
-/// Returns whether the request uses the latest action, which takes a query per Cloud PC.
-pub(super) fn wants_last_action(call: &Call) -> bool {
-    call.mentions("lastRemoteActionResult")
+/// What a request uses of the data that takes queries for each Cloud PC.
+#[derive(Clone, Copy)]
+pub(super) struct WantedData {
+    last_action: bool,
+    frontline_availability: bool,
+}
+
+impl WantedData {
+    pub(super) fn of(call: &Call) -> Self {
+        Self {
+            last_action: call.mentions("lastRemoteActionResult"),
+            frontline_availability: call.mentions("frontlineCloudPcAvailability"),
+        }
+    }
 }
 
 /// Returns a Cloud PC with the data that its view needs.
@@ -49,13 +61,15 @@ pub(super) fn row(
     reader: &Reader<'_>,
     tenant: TenantId,
     cloud_pc: CloudPc,
-    with_last_action: bool,
+    wanted: WantedData,
 ) -> Result<CloudPcRow, Problem> {
     let latest = |reader: &Reader<'_>| {
         reader.action_list(tenant, &cloud_pc.id.to_string(), ActionFilter::Remote, None::<ActionId>, 1)
     };
-    let last_action = if with_last_action { latest(reader)?.pop() } else { None };
-    Ok(CloudPcRow { cloud_pc, last_action })
+    let last_action = if wanted.last_action { latest(reader)?.pop() } else { None };
+    let frontline_availability =
+        wanted.frontline_availability.then(|| frontline_availability(reader, &cloud_pc)).transpose()?;
+    Ok(CloudPcRow { cloud_pc, last_action, frontline_availability })
 }
 
 impl Collection for CloudPcs {
@@ -71,7 +85,7 @@ impl Collection for CloudPcs {
         let after = position.map(str::parse::<CloudPcId>).transpose().map_err(|_| invalid_skip_token())?;
         let tenant = self.call.tenant();
         let cloud_pcs = reader.cloud_pc_list(tenant, self.owner, after, limit)?;
-        cloud_pcs.into_iter().map(|cloud_pc| row(reader, tenant, cloud_pc, self.with_last_action)).collect()
+        cloud_pcs.into_iter().map(|cloud_pc| row(reader, tenant, cloud_pc, self.wanted)).collect()
     }
 
     fn position(&self, row: &CloudPcRow) -> String {
@@ -114,6 +128,6 @@ impl TableCollection for CloudPcs {
     }
 
     fn row(&self, reader: &Reader<'_>, stored: CloudPc) -> Result<CloudPcRow, Problem> {
-        row(reader, self.call.tenant(), stored, self.with_last_action)
+        row(reader, self.call.tenant(), stored, self.wanted)
     }
 }

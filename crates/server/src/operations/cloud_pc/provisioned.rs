@@ -6,7 +6,7 @@ use cloudpc_store::Reader;
 use serde::Serialize;
 use std::sync::Arc;
 
-use super::list::{row, wants_last_action};
+use super::list::{WantedData, row};
 use crate::pipeline::list::{Collection, PropertySet, invalid_skip_token, page};
 use crate::pipeline::{Answer, Call, Problem};
 use crate::views::catalog::Catalog;
@@ -19,7 +19,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let (group, plan) = (argument(&call, "groupId")?, argument(&call, "servicePlanId")?);
     let collection = ProvisionedCloudPcs {
         context: super::view_context(&call),
-        with_last_action: wants_last_action(&call),
+        wanted: WantedData::of(&call),
         call: call.clone(),
         catalog: Catalog::default(),
         owner: None,
@@ -39,7 +39,7 @@ struct ProvisionedCloudPcs {
     call: Arc<Call>,
     catalog: Catalog,
     context: CloudPcViewContext,
-    with_last_action: bool,
+    wanted: WantedData,
     owner: Option<UserId>,
     group: GroupId,
     plan: ServicePlanId,
@@ -68,7 +68,7 @@ impl Collection for ProvisionedCloudPcs {
             for (user, id) in ids.iter().filter(|(user, _)| self.owner.is_none_or(|owner| owner == *user)) {
                 let of_plan = reader.cloud_pc(tenant, *id)?.filter(|cloud_pc| cloud_pc.service_plan_id == self.plan);
                 if let Some(cloud_pc) = of_plan.filter(|cloud_pc| cloud_pc.user_id == *user) {
-                    found.push(row(reader, tenant, cloud_pc, self.with_last_action)?);
+                    found.push(row(reader, tenant, cloud_pc, self.wanted)?);
                 }
                 if found.len() == limit {
                     return Ok(found);

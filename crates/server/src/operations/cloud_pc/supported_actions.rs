@@ -9,13 +9,15 @@ use crate::pipeline::{Answer, Call, Problem};
 use crate::views::remote_action::capability;
 
 /// The remote actions, in the order of the response.
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 11] = [
     Kind::Reboot,
     Kind::Rename,
     Kind::Resize,
     Kind::Restore,
     Kind::Reprovision,
+    Kind::ChangeUserAccountType,
     Kind::Troubleshoot,
+    Kind::PlaceUnderReview,
     Kind::CreateSnapshot,
     Kind::PowerOn,
     Kind::PowerOff,

@@ -58,8 +58,8 @@ impl Collection for Snapshots {
         Some(self)
     }
 
-    fn view<'a>(&'a self, row: &'a Snapshot, _: PropertySet) -> impl Serialize + 'a {
-        snapshot(row)
+    fn view<'a>(&'a self, row: &'a Snapshot, set: PropertySet) -> impl Serialize + 'a {
+        snapshot(row, set == PropertySet::Stored || self.call.names_late_members())
     }
 }
 

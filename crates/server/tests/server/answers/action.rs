@@ -186,7 +186,7 @@ async fn reprovision_can_be_undone() {
     // Capabilities have an enumeration, which has no member for undo.
     let capabilities = format!("/beta/{CLOUD_PCS}/{DESK_1}/getSupportedCloudPcRemoteActions");
     let capabilities = world.get(Who::Writer, &capabilities).await.rows();
-    assert_eq!(capabilities.len(), 9);
+    assert_eq!(capabilities.len(), 11);
     assert!(capabilities.iter().all(|row| row["actionName"] != "unknown"), "{capabilities:?}");
 
     let actions = world.get(Who::Writer, &path("cloudpc.actions")).await.rows();

@@ -225,7 +225,9 @@ async fn supported_actions_depend_on_status_and_open_actions() {
     resize disabled
     restore disabled
     reprovision enabled
+    changeUserAccountType disabled
     troubleshoot enabled
+    placeUnderReview disabled
     createSnapshot disabled
     powerOn disabled
     powerOff disabled
