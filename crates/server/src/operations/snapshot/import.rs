@@ -1,6 +1,6 @@
 //! Imported restore points: `importSnapshot`, `retrieveSnapshotImportResults` and
-//! `purgeImportedSnapshot`. Disks come from Azure storage only in Microsoft's service, so nothing is
-//! ever imported here, and no restore point is an imported one.
+//! `purgeImportedSnapshot`. Disks come from Azure storage only in Microsoft's service, so nothing
+//! is ever imported here, and no restore point is an imported one.
 
 use cloudpc_graph::GraphError;
 use serde_json::Value;
