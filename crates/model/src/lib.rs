@@ -18,6 +18,7 @@ mod naming;
 mod partner;
 mod region;
 mod rng;
+mod role;
 mod rollout;
 mod schedule;
 mod session;
@@ -48,6 +49,7 @@ pub use naming::{NAMING_TEMPLATE_DEFAULT, NamingTemplate};
 pub use partner::{AgentSetting, ConnectionStatus, Partner};
 pub use region::{REGION_DEFAULT, REGIONS, Region};
 pub use rng::{Rng, SeededRng};
+pub use role::{ADMINISTRATOR_ROLE, BUILT_IN_ROLES, BuiltInRole, READER_ROLE};
 pub use rollout::{PolicySettingTypes, RESERVE_PERCENTAGE_MAX, Rollout, UnknownPolicySetting};
 pub use schedule::{
     ApplySchedule, CRON_CHARS_MAX, CronExpression, CronExpressionError, LocalTime, PolicyTimezone, UnknownTimezone,

@@ -13,10 +13,13 @@ mod scan;
 mod sources;
 mod tables;
 
+use cloudpc_model::{CloudPc, CloudPcId};
+use cloudpc_store::{Reader, StoreError};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 use crate::pipeline::{Answer, Call, Problem};
+use crate::rbac::{CloudPcScope, ScopeTags};
 use query::ReportQuery;
 use scan::ReportScan;
 
@@ -33,8 +36,28 @@ struct ReportScope {
     tenant: cloudpc_model::TenantId,
     /// The time of the request.
     now: cloudpc_model::Timestamp,
+    /// The scope tags of the caller.
+    tags: ScopeTags,
+    /// The Cloud PCs that these reach; read with the first rows.
+    reached: Option<CloudPcScope>,
     /// The only Cloud PC whose rows can match, if the request names one.
     cloud_pc: Option<cloudpc_model::CloudPcId>,
+}
+
+impl ReportScope {
+    fn new(call: &Call, cloud_pc: Option<CloudPcId>) -> Self {
+        Self { tenant: call.tenant(), now: call.at, tags: call.scope_tags.clone(), reached: None, cloud_pc }
+    }
+
+    /// Whether the report may show a Cloud PC. A report shows only Cloud PCs that exist to a caller
+    /// with scope tags.
+    fn includes(&mut self, reader: &Reader<'_>, cloud_pc: Option<&CloudPc>) -> Result<bool, StoreError> {
+        let reached = match &mut self.reached {
+            Some(reached) => reached,
+            none => none.insert(CloudPcScope::read(reader, self.tenant, &self.tags)?),
+        };
+        Ok(cloud_pc.map_or_else(|| reached.is_all(), |cloud_pc| reached.includes(cloud_pc)))
+    }
 }
 
 /// The rows of a report that a request asked for.
@@ -47,7 +70,7 @@ struct ReportPage {
 /// Answers with the part of a report that the body of a request asks for.
 pub async fn answer(call: &Arc<Call>, table: &'static ReportTable) -> Result<Answer, Problem> {
     let query = ReportQuery::of(&call.body, table)?;
-    let scope = ReportScope { tenant: call.tenant(), now: call.at, cloud_pc: query.cloud_pc() };
+    let scope = ReportScope::new(call, query.cloud_pc());
     let page = read(call, table, &query, scope).await?;
     Ok(write(table, &query, &page))
 }
@@ -59,7 +82,7 @@ pub async fn answer_for(
     cloud_pc: cloudpc_model::CloudPcId,
 ) -> Result<Answer, Problem> {
     let query = ReportQuery::all(table);
-    let scope = ReportScope { tenant: call.tenant(), now: call.at, cloud_pc: Some(cloud_pc) };
+    let scope = ReportScope::new(call, Some(cloud_pc));
     let page = read(call, table, &query, scope).await?;
     Ok(write(table, &query, &page))
 }

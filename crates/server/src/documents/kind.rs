@@ -1,6 +1,7 @@
 //! Descriptors: what a kind of document is, in about ten lines, and the facts that the contract
 //! does not tell.
 
+use cloudpc_graph::options::Expansion;
 use cloudpc_model::{Document, DocumentType, Object, ReferenceStrength, TenantId};
 use cloudpc_store::{Reader, StoreError, Tx};
 use futures_util::future::BoxFuture;
@@ -29,7 +30,7 @@ pub struct DocumentKind {
     pub shape: DocumentShape,
     /// What the contract does not tell of its properties.
     pub facts: &'static [Fact],
-    /// Collections within it that `$expand` shows.
+    /// Navigation properties that `$expand` shows.
     pub expands: &'static [&'static str],
     /// Most documents, of a tenant or of a parent.
     pub rows_max: u64,
@@ -268,6 +269,14 @@ pub struct DocumentChange<'a> {
     pub new: &'a mut Document,
 }
 
+/// What `$expand` shows of a navigation property that leads out of a document.
+pub enum Expandable {
+    /// One entity, or null.
+    One(Option<Object>),
+    /// A collection of entities.
+    Many(Vec<Object>),
+}
+
 /// What a kind means beyond being stored. Everything runs in the transaction of the write, or on
 /// the snapshot of the read, and may run twice.
 pub trait Hooks: Sync {
@@ -295,6 +304,14 @@ pub trait Hooks: Sync {
         Ok(())
     }
 
+    /// Refuses a change, whatever it is.
+    ///
+    /// # Errors
+    /// Why it cannot be changed.
+    fn check_update(&self, _document: &Document) -> Result<(), Problem> {
+        Ok(())
+    }
+
     /// Refuses a deletion.
     ///
     /// # Errors
@@ -315,6 +332,20 @@ pub trait Hooks: Sync {
         _new: Option<&Document>,
     ) -> Result<(), Problem> {
         Ok(())
+    }
+
+    /// Reads what `$expand` shows of a property that is not a collection within the document.
+    ///
+    /// # Errors
+    /// The caller may not read it; the store failed.
+    fn expand(
+        &self,
+        _reader: &Reader<'_>,
+        _call: &Call,
+        _document: &Document,
+        _expansion: &Expansion,
+    ) -> Result<Expandable, Problem> {
+        Ok(Expandable::Many(Vec::new()))
     }
 
     /// Fills in what is computed for a page of documents, into their status.

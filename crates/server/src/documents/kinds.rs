@@ -6,6 +6,8 @@ mod gallery_image;
 mod on_premises_connection;
 mod organization_settings;
 mod provisioning_policy;
+pub(crate) mod role_assignment;
+mod role_definition;
 mod service_plan;
 mod supported_region;
 mod user_setting;
@@ -26,6 +28,8 @@ pub static KINDS: &[&DocumentKind] = &[
     &organization_settings::ORGANIZATION_SETTINGS,
     &provisioning_policy::PROVISIONING_POLICY,
     &provisioning_policy::ASSIGNMENT,
+    &role_assignment::ROLE_ASSIGNMENT,
+    &role_definition::ROLE_DEFINITION,
     &service_plan::SERVICE_PLAN,
     &supported_region::SUPPORTED_REGION,
     &user_setting::USER_SETTING,

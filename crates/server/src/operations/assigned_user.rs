@@ -13,7 +13,7 @@ use crate::pipeline::{Call, Problem};
 
 /// The group of the assignment in the path.
 fn group(call: &Call, reader: &Reader<'_>) -> Result<GroupId, Problem> {
-    documents::assigned_group(reader, call.tenant(), call.key(0), call.key(1))
+    documents::assigned_group(call, reader, call.key(0), call.key(1))
 }
 
 async fn group_id(call: &Arc<Call>) -> Result<GroupId, Problem> {

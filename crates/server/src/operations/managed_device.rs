@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use crate::pipeline::{Answer, Call, Problem};
 
-/// Returns the Cloud PC of the managed device in the path.
+/// Returns the Cloud PC of the managed device in the path, if the caller's scope tags reach it.
 fn find(call: &Call, reader: &Reader<'_>) -> Result<CloudPc, Problem> {
     let id: ManagedDeviceId = call.id(0, "managed device")?;
-    let found = reader.cloud_pc_by_managed_device(call.tenant(), id)?;
-    found.ok_or_else(|| Problem::not_found("managed device", call.key(0)))
+    let missing = || Problem::not_found("managed device", call.key(0));
+    let found = reader.cloud_pc_by_managed_device(call.tenant(), id)?.ok_or_else(missing)?;
+    if call.scope_tags.reaches_cloud_pc(reader, &found)? { Ok(found) } else { Err(missing()) }
 }
 
 /// Requests a remote action on the Cloud PC. A missing device is reported before an invalid body.

@@ -7,6 +7,7 @@ use cloudpc_graph::GraphError;
 use cloudpc_model::CloudPcId;
 use std::sync::Arc;
 
+use super::cloud_pc::find_reached;
 use crate::pipeline::{Answer, Call, Problem};
 use crate::reports::{self, ReportTable};
 
@@ -137,8 +138,8 @@ fn requested(call: &Call) -> Result<&'static ReportTable, GraphError> {
 async fn cloud_pc(call: &Arc<Call>) -> Result<CloudPcId, Problem> {
     let named = call.target.arguments.get("cloudPcId").map_or("", String::as_str);
     let missing = || Problem::not_found("Cloud PC", named);
-    let (tenant, id) = (call.tenant(), named.parse::<CloudPcId>().map_err(|_| missing())?);
-    let found = call.store().read(move |reader| reader.cloud_pc(tenant, id)).await?;
+    let (request, id) = (call.clone(), named.parse::<CloudPcId>().map_err(|_| missing())?);
+    let found = call.store().read(move |reader| find_reached(&request, reader, id)).await?;
     found.map(|cloud_pc| cloud_pc.id).ok_or_else(missing)
 }
 

@@ -4,8 +4,9 @@
 
 use cloudpc_graph::edm::TypeRef;
 use cloudpc_graph::{Edm, Version};
-use cloudpc_model::{DocumentKey, DocumentType, Product, ServicePlan};
+use cloudpc_model::{DocumentKey, DocumentType, Product, READER_ROLE, ServicePlan};
 use cloudpc_server::documents::{self, Binding, DocumentKind, DocumentShape, Fact, Verb};
+use cloudpc_server::rbac::DEFAULT_TAG;
 use cloudpc_store::{Subscription, Tx};
 use serde_json::{Map, Value, json};
 
@@ -31,6 +32,7 @@ fn case(key: &'static str, Binding { kind, verb }: Binding) -> Case {
     let operations = [Version::Beta, Version::V1].into_iter().flat_map(|version| &Edm::of(version).operations);
     let operation = operations.into_iter().find(|operation| operation.key == key).unwrap();
     let path = operation.path.replace("/deviceManagement/virtualEndpoint", "").replace("-id}", "}");
+    let path = if path.starts_with("/roleManagement") { format!("~{path}") } else { path };
     let path =
         if verb == Verb::Delete && kind.parent().is_none() { path.replace('{', &format!("{{{UNUSED}")) } else { path };
     let (body, wrong, optional) = match verb {
@@ -42,9 +44,9 @@ fn case(key: &'static str, Binding { kind, verb }: Binding) -> Case {
     Case::of_document(key, operation.method.name(), Box::leak(path.into_boxed_str()), body, wrong, optional)
 }
 
-/// Whether a path names a document that all tenants have.
+/// Whether a path names something that all tenants have.
 pub fn is_shared(path: &str) -> bool {
-    path.contains("{cloudPcSupportedRegion}")
+    path.contains("{cloudPcSupportedRegion}") || path.contains("{resourceNamespace}")
 }
 
 /// Returns a body with everything that the kind requires.
@@ -84,6 +86,14 @@ fn specific(kind: &DocumentKind) -> Vec<(&'static str, Value)> {
         DocumentType::Webhook => vec![
             ("notificationUrl", json!(crate::webhooks::confirming())),
             ("scenario", json!("When a Cloud PC is created")),
+        ],
+        DocumentType::UnifiedRoleDefinition => {
+            vec![("rolePermissions", json!([{"allowedResourceActions": ["Microsoft.CloudPC/CloudPCs/Read"]}]))]
+        }
+        DocumentType::UnifiedRoleAssignmentMultiple => vec![
+            ("principalIds", json!([ASSIGNED])),
+            ("roleDefinitionId", json!(READER_ROLE.id)),
+            ("appScopeIds", json!([DEFAULT_TAG])),
         ],
         DocumentType::CloudPcProvisioningPolicyAssignment | DocumentType::CloudPcUserSettingAssignment => {
             vec![("target", json!({"groupId": TO_ASSIGN}))]
@@ -154,7 +164,10 @@ pub async fn things(world: &TestServer, who: Who, image: &str) -> Vec<(&'static 
             // The case that creates an assignment assigns another group.
             let body = body.to_string().replace("{galleryImage}", image).replace(TO_ASSIGN, ASSIGNED);
             let body = serde_json::from_str(&body).unwrap();
-            let path = path.replace("/deviceManagement/virtualEndpoint", ROOT);
+            let path = match path.strip_prefix("/deviceManagement/virtualEndpoint") {
+                Some(rest) => format!("{ROOT}{rest}"),
+                None => format!("/beta{path}"),
+            };
             let who = if kind.access(Verb::Create).application.is_empty() { who.user() } else { who };
             let made = world.call(who, "POST", &path, Some(body)).await;
             assert_eq!(made.status, 201, "{}: {made}", kind.name());

@@ -22,6 +22,7 @@ mod lists;
 mod model;
 mod paging;
 mod provisioning;
+mod rbac;
 mod reports;
 mod scans;
 mod scenarios;

@@ -65,6 +65,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0027_event_rows.sql"),
     include_str!("../../migrations/0028_authorization_codes.sql"),
     include_str!("../../migrations/0029_remote_sessions.sql"),
+    include_str!("../../migrations/0032_built_in_roles.sql"),
 ];
 
 /// What a commit survives.

@@ -50,7 +50,9 @@ impl ReportSource for RemoteActions {
             if id != cloud_pc.as_ref().map(|cloud_pc| cloud_pc.id) {
                 cloud_pc = id.map(|id| reader.cloud_pc(self.scope.tenant, id)).transpose()?.flatten();
             }
-            rows.push(action_row(action, cloud_pc.as_ref()));
+            if self.scope.includes(reader, cloud_pc.as_ref())? {
+                rows.push(action_row(action, cloud_pc.as_ref()));
+            }
         }
         Ok(ReportPiece { read: actions.len(), rows, ended })
     }
