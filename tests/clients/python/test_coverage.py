@@ -14,10 +14,19 @@ OF_OLDER_SDKS = {
 }
 
 
+# Operations on what no role definition, assignment or resource action has: each call gets 404.
+OF_NOTHING = {
+    ("beta", "authenticationContext.get"),
+    ("beta", "directoryScopes.get"),
+    ("beta", "inheritsPermissionsFrom.assignedPrincipals"),
+    ("beta", "inheritsPermissionsFrom.get"),
+}
+
+
 def test_every_operation_was_called(office, answered):
     log = {line["request_id"]: line for line in office.requests()}
     called = {(root, log[identity]["route"]) for identity, root in answered.items() if log[identity]["status"] < 300}
-    assert carried_out(office) - called == OF_OLDER_SDKS
+    assert carried_out(office) - called == OF_OLDER_SDKS | OF_NOTHING
 
 
 def carried_out(office):
