@@ -56,7 +56,7 @@ impl Engine {
     }
 }
 
-fn set_review_status(
+pub(crate) fn set_review_status(
     tx: &mut Tx<'_>,
     asked: &RequestContext,
     cloud_pc: &CloudPc,

@@ -1,13 +1,15 @@
 //! The names of the permissions that tokens carry, and which permission includes which.
 
 /// All permissions of this service.
-pub const PERMISSIONS: [&str; 18] = [
+pub const PERMISSIONS: [&str; 23] = [
     "CloudPC.Read.All",
     "CloudPC.ReadWrite.All",
     "Cloudpc.Administer.All",
     "Cloudpc.Simulate.All",
     "DeviceManagementManagedDevices.Read.All",
     "DeviceManagementManagedDevices.ReadWrite.All",
+    "DeviceManagementRBAC.Read.All",
+    "DeviceManagementRBAC.ReadWrite.All",
     "Directory.Read.All",
     "Directory.ReadWrite.All",
     "Group.Read.All",
@@ -16,6 +18,9 @@ pub const PERMISSIONS: [&str; 18] = [
     "GroupMember.ReadWrite.All",
     "LicenseAssignment.ReadWrite.All",
     "Organization.Read.All",
+    "RoleManagement.Read.All",
+    "RoleManagement.Read.CloudPC",
+    "RoleManagement.ReadWrite.CloudPC",
     SIGNED_IN_USER,
     "User.Read.All",
     "User.ReadBasic.All",
@@ -28,9 +33,11 @@ pub const SIGNED_IN_USER: &str = "User.Read";
 pub const BASIC_USERS: &str = "User.ReadBasic.All";
 
 /// Each read permission, with the write permission that includes it.
-const INCLUDED: [(&str, &str); 6] = [
+const INCLUDED: [(&str, &str); 8] = [
     ("CloudPC.Read.All", "CloudPC.ReadWrite.All"),
     ("DeviceManagementManagedDevices.Read.All", "DeviceManagementManagedDevices.ReadWrite.All"),
+    ("DeviceManagementRBAC.Read.All", "DeviceManagementRBAC.ReadWrite.All"),
+    ("RoleManagement.Read.CloudPC", "RoleManagement.ReadWrite.CloudPC"),
     ("User.Read.All", "User.ReadWrite.All"),
     ("Group.Read.All", "Group.ReadWrite.All"),
     ("GroupMember.Read.All", "GroupMember.ReadWrite.All"),

@@ -6,7 +6,9 @@
 use serde::{Deserialize, Serialize};
 use strum::{EnumIter, EnumString, IntoStaticStr};
 
-use crate::{ActionId, Actor, BulkActionId, Failure, ServicePlanId, State, TenantId, Timestamp};
+use crate::{
+    ActionId, Actor, BlobAccessTier, BulkActionId, Failure, ServicePlanId, State, TenantId, Timestamp, UserAccessLevel,
+};
 
 /// A bulk action.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +54,13 @@ pub enum BulkRequest {
         ignore_unhealthy_snapshots: bool,
     },
     CreateSnapshot,
+    SetReviewStatus {
+        in_review: bool,
+        user_access_level: UserAccessLevel,
+        subscription_id: Option<String>,
+        azure_storage_account_id: Option<String>,
+        access_tier: BlobAccessTier,
+    },
     Move,
     ReinstallAgent,
     ModifyDiskEncryptionType {

@@ -2,7 +2,7 @@
 //!
 //! Callers write the body of a document, and the engine writes its status. Secrets are not kept,
 //! only counted. This module refuses to know what the properties of a document mean, except the
-//! group of an assignment, and how it looks in an answer.
+//! groups and users that an assignment names, and how it looks in an answer.
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -61,6 +61,8 @@ document_types! {
     CloudPcSupportedRegion = "cloudPcSupportedRegion",
     CloudPcUserSetting = "cloudPcUserSetting",
     CloudPcUserSettingAssignment = "cloudPcUserSettingAssignment",
+    UnifiedRoleAssignmentMultiple = "unifiedRoleAssignmentMultiple",
+    UnifiedRoleDefinition = "unifiedRoleDefinition",
     Webhook = "webhook",
 }
 
@@ -128,6 +130,16 @@ impl Document {
             _ => return None,
         };
         target.get("groupId")?.as_str()?.parse().ok()
+    }
+
+    /// Returns the ids of the users and groups that a role assignment names. Texts that are not
+    /// GUIDs are left out.
+    pub fn principals(&self) -> Vec<Uuid> {
+        if self.key.kind != DocumentType::UnifiedRoleAssignmentMultiple {
+            return Vec::new();
+        }
+        let ids = self.body.get("principalIds").and_then(Value::as_array).into_iter().flatten();
+        ids.filter_map(|id| id.as_str()?.parse().ok()).collect()
     }
 }
 

@@ -22,6 +22,7 @@ mod region;
 mod retention;
 mod review;
 mod rng;
+mod role;
 mod rollout;
 mod schedule;
 mod session;
@@ -63,6 +64,7 @@ pub use retention::{
 };
 pub use review::{BlobAccessTier, Review, UserAccessLevel};
 pub use rng::{Rng, SeededRng};
+pub use role::{ADMINISTRATOR_ROLE, BUILT_IN_ROLES, BuiltInRole, READER_ROLE};
 pub use rollout::{PolicySettingTypes, RESERVE_PERCENTAGE_MAX, Rollout, UnknownPolicySetting};
 pub use schedule::{
     ApplySchedule, CRON_CHARS_MAX, CronExpression, CronExpressionError, LocalTime, PolicyTimezone, UnknownTimezone,

@@ -1,5 +1,6 @@
 //! Reviews: a Cloud PC that an administrator examines, with a restore point of its disk.
 
+use serde::{Deserialize, Serialize};
 use strum::{EnumIter, EnumString, IntoStaticStr};
 
 use crate::{CloudPcId, TenantId, Timestamp};
@@ -26,8 +27,11 @@ pub struct Review {
 }
 
 /// `cloudPcUserAccessLevel`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr, Serialize, Deserialize,
+)]
 #[strum(serialize_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub enum UserAccessLevel {
     /// The user uses the Cloud PC as usual.
     #[default]
@@ -37,8 +41,11 @@ pub enum UserAccessLevel {
 }
 
 /// `cloudPcBlobAccessTier`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr, Serialize, Deserialize,
+)]
 #[strum(serialize_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "each is named after Azure's tier")]
 pub enum BlobAccessTier {
     #[default]

@@ -22,7 +22,7 @@ use cloudpc_drivers::{Display, DriverError};
 use cloudpc_graph::resolve::Scope;
 use cloudpc_identity::AuthenticationError;
 use cloudpc_model::{Clock, CloudPc, CloudPcId, Rng, UserId};
-use cloudpc_store::{Store, StoreError};
+use cloudpc_store::{Reader, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,6 +34,7 @@ use crate::caller::Caller;
 use crate::config::Fidelity;
 use crate::operations::is_restricted;
 use crate::pipeline::{READ_SIGNED_IN, WRITE, access};
+use crate::rbac::{self, EffectivePermissions};
 
 pub use bridge::{MESSAGE_BYTES_MAX, PING_INTERVAL, RIGHTS_AGE_MAX, SILENCE_MAX};
 pub use places::{
@@ -162,8 +163,31 @@ async fn check(app: &App, admission: &DesktopAdmission) -> Result<DesktopEntry, 
     if admission.owner.is_some_and(|owner| owner != cloud_pc.user_id) {
         return Err(OpenError::Gone);
     }
+    check_roles(app, &caller, &cloud_pc, admission.owner).await?;
     let view_only = admission.view_only || !may_control(&caller, &cloud_pc, &scope, app.fidelity);
     Ok(DesktopEntry { name: cloud_pc.display_name, view_only })
+}
+
+/// Checks that the roles of a caller still let them see a machine. A path of one's own Cloud PCs
+/// takes none.
+async fn check_roles(app: &App, caller: &Caller, cloud_pc: &CloudPc, owner: Option<UserId>) -> Result<(), OpenError> {
+    let is_own = owner.is_some() && owner == caller.user.as_ref().map(|user| user.id);
+    if is_own || !rbac::is_limited(caller) {
+        return Ok(());
+    }
+    let (request, cloud_pc) = (caller.clone(), cloud_pc.clone());
+    let read = move |reader: &Reader<'_>| {
+        let permissions = EffectivePermissions::of(reader, &request)?;
+        match rbac::check(&permissions, rbac::requirement("cloudPC.retrieveCloudPcLaunchDetail")) {
+            Ok(tags) => tags.reaches_cloud_pc(reader, &cloud_pc),
+            Err(_) => Ok(false),
+        }
+    };
+    match app.store.read(read).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(OpenError::Withdrawn),
+        Err::<_, StoreError>(_) => Err(OpenError::Store),
+    }
 }
 
 /// Connects to the screen of the machine.

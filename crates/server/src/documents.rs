@@ -16,6 +16,7 @@ mod kinds;
 mod load;
 mod path;
 mod read;
+mod scope;
 mod view;
 
 use std::collections::HashMap;
@@ -23,7 +24,7 @@ use std::sync::{Arc, LazyLock};
 
 use cloudpc_graph::body::Leniency;
 use cloudpc_graph::{Edm, GraphError, Method, Operation, OperationKind, QueryOptions, Scope, Version};
-use cloudpc_model::{AuditVerb, DocumentKey, DocumentType, GroupId, ResourceType, TenantId};
+use cloudpc_model::{AuditVerb, Document, DocumentKey, DocumentType, GroupId, ResourceType};
 use cloudpc_store::Reader;
 
 use crate::operations::HandlerFuture;
@@ -33,13 +34,16 @@ pub use adopt::adopt;
 pub(crate) use change::replace_secret;
 pub use kind::{
     ASSIGNABLE, CHILDREN_MAX, Const, DOCUMENT_BYTES_MAX, DOCUMENTS_MAX, DocumentChange, DocumentKind, DocumentShape,
-    Fact, Hooks, READ_ONLY, Rights, Verb, WRITABLE,
+    Expandable, Fact, Hooks, READ_ONLY, Rights, Verb, WRITABLE,
 };
 pub use kinds::KINDS;
 pub(crate) use kinds::cloud_app;
 pub(crate) use kinds::device_image;
 pub(crate) use kinds::retry_health_checks;
+pub(crate) use kinds::role_assignment;
+pub use kinds::role_assignment::{PRINCIPALS_MAX, SCOPE_TAG_CHARS_MAX, SCOPE_TAGS_MAX};
 pub(crate) use load::load;
+pub(crate) use scope::reaches;
 
 /// An operation that a kind of document carries out.
 #[derive(Clone, Copy)]
@@ -173,13 +177,14 @@ pub(crate) fn leniency(kind: &DocumentKind, edm: &'static Edm) -> Leniency {
 /// # Errors
 /// 404 if there is no such assignment.
 pub(crate) fn assigned_group(
+    call: &Call,
     reader: &Reader<'_>,
-    tenant: TenantId,
     policy: &str,
     assignment: &str,
 ) -> Result<GroupId, Problem> {
     let kind = DocumentType::CloudPcProvisioningPolicyAssignment;
-    let document = reader.document(tenant, &DocumentKey::within(kind, policy, assignment))?;
+    find_reached(call, reader, DocumentType::CloudPcProvisioningPolicy, policy)?;
+    let document = reader.document(call.tenant(), &DocumentKey::within(kind, policy, assignment))?;
     let group = document.and_then(|document| assign::AssignmentTarget::of(&document.body).group_id());
     group.ok_or_else(|| Problem::not_found(kind.name(), assignment))
 }
@@ -198,6 +203,17 @@ pub(crate) fn audited() -> impl Iterator<Item = (AuditVerb, ResourceType)> {
         kind.verbs.iter().filter_map(verb).map(move |verb| (verb, resource)).collect::<Vec<_>>()
     };
     KINDS.iter().flat_map(of)
+}
+
+/// Returns a document that stands alone, if the scope tags of the call reach it.
+///
+/// # Errors
+/// 404.
+pub(crate) fn find_reached(call: &Call, reader: &Reader<'_>, of: DocumentType, id: &str) -> Result<Document, Problem> {
+    let missing = || Problem::not_found(of.name(), id);
+    let kind = kind(of).ok_or_else(missing)?;
+    let document = reader.document(call.tenant(), &DocumentKey::new(of, id))?.ok_or_else(missing)?;
+    if scope::reaches(&call.scope_tags, reader, kind, &document)? { Ok(document) } else { Err(missing()) }
 }
 
 /// Answers an operation on documents.

@@ -8,8 +8,8 @@
 //!
 //! A stream reads the feed from its position in small pages, whenever a commit has changed the
 //! tenant, so that a slow client holds no memory. It shows the types whose lists the caller may
-//! read, and its token is checked before each event. This module refuses to know how changes get
-//! into the feed.
+//! read, and its token and roles are checked before each event. This module refuses to know how
+//! changes get into the feed.
 
 use axum::Router;
 use axum::body::Body;
@@ -19,8 +19,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use cloudpc_graph::GraphError;
 use cloudpc_graph::resolve::Scope;
-use cloudpc_model::{ChangeKind, EntityType, TenantId};
-use cloudpc_store::{FeedEntry, FeedPosition, ResyncRequired, StoreError};
+use cloudpc_model::{Change, ChangeKind, DocumentKey, DocumentType, EntityType, SnapshotId, TenantId};
+use cloudpc_store::{FeedEntry, FeedPosition, Reader, ResyncRequired, StoreError};
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,7 @@ use crate::documents::{self, Verb};
 use crate::edge::pool::{Owner, Pool, PoolFull, Taken};
 use crate::operations;
 use crate::pipeline::{self, Problem, access};
+use crate::rbac::{self, EffectivePermissions, Requirement, ScopeTags};
 use crate::request::RequestIds;
 
 /// Limit of open streams.
@@ -116,13 +117,87 @@ async fn answer(State(app): State<App>, Query(options): Query<Options>, request:
     response
 }
 
-/// The types whose changes a caller may see: those whose lists the caller may read.
-pub(crate) fn readable(caller: &Caller, fidelity: Fidelity) -> HashSet<EntityType> {
+/// The types whose changes the permissions of a caller allow to see: those whose lists the caller
+/// may read.
+fn readable(caller: &Caller, fidelity: Fidelity) -> HashSet<EntityType> {
     let may_read = |entity_type: &EntityType| {
         let row = list_operation(*entity_type).and_then(operations::row);
         row.is_some_and(|row| access::check(row.access, caller, &Scope::Tenant, fidelity).is_ok())
     };
     EntityType::all().filter(may_read).collect()
+}
+
+/// Returns a change as the roles of a caller let them see it; none if they do not. Of an entity
+/// that was deleted, a caller with scope tags learns the id alone, because its tags are gone.
+pub(crate) fn seen_by(
+    reader: &Reader<'_>,
+    tenant: TenantId,
+    permissions: &EffectivePermissions,
+    change: Change,
+) -> Result<Option<Change>, StoreError> {
+    let Ok(tags) = rbac::check(permissions, requirement_of(change.entity_type)) else { return Ok(None) };
+    if tags.is_all() {
+        return Ok(Some(change));
+    }
+    if change.kind == ChangeKind::Deleted {
+        return Ok(Some(Change { name: String::new(), ..change }));
+    }
+    Ok(is_reached(reader, tenant, &tags, &change)?.then_some(change))
+}
+
+/// Whether a right with these tags reaches an entity that was not deleted.
+fn is_reached(reader: &Reader<'_>, tenant: TenantId, tags: &ScopeTags, change: &Change) -> Result<bool, StoreError> {
+    let cloud_pc = |id: &str| match id.parse() {
+        Ok(id) => reader.cloud_pc(tenant, id)?.map_or(Ok(false), |found| tags.reaches_cloud_pc(reader, &found)),
+        Err(_) => Ok(false),
+    };
+    let document = |key: &DocumentKey| match (reader.document(tenant, key)?, documents::kind(key.kind)) {
+        (Some(found), Some(kind)) => documents::reaches(tags, reader, kind, &found),
+        _ => Ok(false),
+    };
+    match change.entity_type {
+        EntityType::CloudPc => cloud_pc(&change.id),
+        EntityType::Snapshot => match reader.snapshot(tenant, &SnapshotId(change.id.clone()))? {
+            Some(snapshot) => cloud_pc(&snapshot.cloud_pc_id.to_string()),
+            None => Ok(false),
+        },
+        // An action is on a Cloud PC, a device image or a connection.
+        EntityType::Action => {
+            let kinds = [DocumentType::CloudPcDeviceImage, DocumentType::CloudPcOnPremisesConnection];
+            for kind in kinds {
+                if document(&DocumentKey::new(kind, &change.parent))? {
+                    return Ok(true);
+                }
+            }
+            cloud_pc(&change.parent)
+        }
+        EntityType::Document(of) => document(&DocumentKey::within(of, &change.parent, &change.id)),
+        EntityType::User
+        | EntityType::Group
+        | EntityType::SubscribedSku
+        | EntityType::ExternalPartner
+        | EntityType::BulkAction => Ok(false),
+    }
+}
+
+/// Checks that the roles of a caller allow to read any of these types.
+async fn check_roles(app: &App, caller: &Arc<Caller>, types: HashSet<EntityType>) -> Result<(), Problem> {
+    if !rbac::is_limited(caller) {
+        return Ok(());
+    }
+    let request = Arc::clone(caller);
+    let read = move |reader: &Reader<'_>| EffectivePermissions::of(reader, &request);
+    let permissions = app.store.on_behalf_of(caller.read_caller()).read(read).await?;
+    if types.into_iter().any(|of| rbac::check(&permissions, requirement_of(of)).is_ok()) {
+        return Ok(());
+    }
+    rbac::check(&permissions, requirement_of(EntityType::CloudPc))?;
+    Ok(())
+}
+
+/// What role-based access control requires to see the changes of a type.
+pub(crate) fn requirement_of(entity_type: EntityType) -> Option<&'static Requirement> {
+    list_operation(entity_type).and_then(rbac::requirement)
 }
 
 /// The operation that reads the entities of a type.
@@ -199,10 +274,12 @@ struct EventStream {
 
 impl EventStream {
     async fn open(app: &App, caller: Arc<Caller>, headers: &HeaderMap, after: Option<&str>) -> Result<Self, Problem> {
-        if readable(&caller, app.fidelity).is_empty() {
+        let types = readable(&caller, app.fidelity);
+        if types.is_empty() {
             let message = "The token lacks a permission to read any type of entity, for example CloudPC.Read.All.";
             return Err(GraphError::new(403, "Forbidden", message).into());
         }
+        check_roles(app, &caller, types).await?;
         let place = app.events.places.take(Owner::of(&caller), 1).map_err(too_many_streams)?;
         // Subscribed before anything is read, so that no change is missed.
         let (heads, rights) = (app.store.change_heads(), app.identity.watch());
@@ -244,7 +321,9 @@ impl EventStream {
             let types = readable(&caller, self.app.fidelity);
             while let Some(entry) = self.page.pop_front() {
                 self.position.number = entry.number;
-                if types.contains(&entry.change.entity_type) {
+                if types.contains(&entry.change.entity_type)
+                    && let Some(entry) = self.seen(&caller, entry).await?
+                {
                     return Some(self.render(&entry));
                 }
             }
@@ -258,6 +337,28 @@ impl EventStream {
             self.page = self.read(&caller).await?;
             if self.page.is_empty() {
                 self.wait().await;
+            }
+        }
+    }
+
+    /// Returns a change as the caller may see it now; `Some(None)` if they may not, and none if the
+    /// stream has to end.
+    async fn seen(&self, caller: &Arc<Caller>, entry: FeedEntry) -> Option<Option<FeedEntry>> {
+        if !rbac::is_limited(caller) {
+            return Some(Some(entry));
+        }
+        let (tenant, request) = (self.tenant, Arc::clone(caller));
+        let store = self.app.store.on_behalf_of(caller.read_caller());
+        let read = move |reader: &Reader<'_>| {
+            let permissions = EffectivePermissions::of(reader, &request)?;
+            let change = seen_by(reader, tenant, &permissions, entry.change)?;
+            Ok::<_, StoreError>(change.map(|change| FeedEntry { change, ..entry }))
+        };
+        match store.read(read).await {
+            Ok(seen) => Some(seen),
+            Err(error) => {
+                tracing::warn!(%error, "reading the rights of a caller failed; an event stream ends");
+                None
             }
         }
     }

@@ -14,7 +14,7 @@ use axum::routing::get;
 use cloudpc_graph::resolve::Scope;
 use cloudpc_identity::AuthenticationError;
 use cloudpc_model::{Document, DocumentKey, DocumentType, TenantId, Timestamp};
-use cloudpc_store::{ExportFile, PendingExport, StoreError, Tx};
+use cloudpc_store::{ExportFile, PendingExport, Reader, StoreError, Tx};
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -22,7 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::caller::Caller;
+use crate::operations::report::requirement_of;
 use crate::pipeline::{Problem, READ, access};
+use crate::rbac::{self, EffectivePermissions, Requirement};
 use crate::reports::{self, ReportExport, ReportTable};
 
 /// Most export jobs of a tenant.
@@ -167,7 +169,7 @@ async fn export_one(app: &App, export: PendingExport) -> Result<(), StoreError> 
 
 /// Returns the content of a job's file, or why there is none.
 async fn content(app: &App, caller: &str, job: &Document) -> Result<Vec<u8>, String> {
-    let caller = allowed(app, caller).await.map_err(|_| "its caller may not read reports any more".to_owned())?;
+    let caller = allowed(app, caller, job).await.map_err(|_| "its caller may not read reports any more".to_owned())?;
     let text = |name: &str| job.body.get(name).and_then(Value::as_str).unwrap_or_default();
     let (Some(table), Some(format)) = (table(text("reportName")), ExportFormat::named(text("format"))) else {
         return Err("its report or format does not exist any more".into());
@@ -201,14 +203,35 @@ fn csv(export: &ReportExport) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Returns the caller who requested a job, if that caller may still read reports.
-async fn allowed(app: &App, caller: &str) -> Result<Caller, StatusCode> {
+/// Checks that the roles of a caller allow to read the report of a job without scope tags: a file
+/// shows the whole tenant.
+///
+/// # Errors
+/// 403 naming the missing resource action; the store failed.
+pub(crate) fn check_roles(reader: &Reader<'_>, caller: &Caller, report: &str) -> Result<(), Problem> {
+    let name = table(report).map(|table| table.name).unwrap_or_default();
+    let requirement = match requirement_of(name) {
+        Some(Requirement::Scoped(action)) => Some(Requirement::Unscoped(action.clone())),
+        other => other.cloned(),
+    };
+    Ok(rbac::check(&EffectivePermissions::of(reader, caller)?, requirement.as_ref()).map(drop)?)
+}
+
+/// Returns the caller who requested a job, if that caller may still read its report.
+async fn allowed(app: &App, caller: &str, job: &Document) -> Result<Caller, StatusCode> {
     let caller: Caller = serde_json::from_str(caller).map_err(|_| StatusCode::FORBIDDEN)?;
     let caller = app.identity.recheck(&caller).await.map_err(|error| match error {
         AuthenticationError::Rejected(_) => StatusCode::FORBIDDEN,
         AuthenticationError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
     })?;
     access::check(&READ, &caller, &Scope::Tenant, app.fidelity).map_err(|_| StatusCode::FORBIDDEN)?;
+    let report = job.body.get("reportName").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let held = caller.clone();
+    let checked = app.store.read(move |reader| check_roles(reader, &held, &report)).await;
+    checked.map_err(|problem| match problem {
+        Problem::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::FORBIDDEN,
+    })?;
     Ok(caller)
 }
 
@@ -250,7 +273,7 @@ async fn file(app: &App, token: &str) -> Result<(String, ExportFile, ExportForma
     let (file, job) = app.store.read(read).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     let file = file.filter(|file| file.expires_at == expires_at && now < file.expires_at);
     let (Some(file), Some(job)) = (file, job) else { return Err(StatusCode::NOT_FOUND) };
-    allowed(app, &file.caller).await?;
+    allowed(app, &file.caller, &job).await?;
     let name = job.body.get("format").and_then(Value::as_str).unwrap_or_default();
     let format = ExportFormat::named(name).ok_or(StatusCode::NOT_FOUND)?;
     Ok((format!("{}.{}", job.key.id, name.to_ascii_lowercase()), file, format))

@@ -20,6 +20,7 @@ pub mod images;
 pub mod management;
 pub mod operations;
 pub mod pipeline;
+pub mod rbac;
 pub mod reports;
 pub mod request;
 pub mod scenario;

@@ -19,10 +19,11 @@ mod managed_device;
 mod on_premises_connection;
 mod partner;
 mod provisioning_policy;
-mod report;
+pub(crate) mod report;
+mod role_management;
 mod snapshot;
 mod subscribed_sku;
-mod user;
+pub(crate) mod user;
 mod user_settings_persistence;
 mod virtual_endpoint;
 mod webhook;
@@ -36,8 +37,8 @@ use std::sync::{Arc, LazyLock};
 use crate::documents;
 use crate::pipeline::{
     ADMINISTER, Access, Answer, CONFIGURE_AGENT, Call, DEPLOY_AGENT, LICENSE_GROUPS, LICENSE_USERS, Problem, READ,
-    READ_DEVICES, READ_GROUPS, READ_OF_USER, READ_SIGNED_IN, READ_SKUS, READ_USER, READ_USERS, WRITE, WRITE_GROUPS,
-    WRITE_MEMBERS, WRITE_SIGNED_IN, WRITE_USERS,
+    READ_ASSIGNMENTS, READ_DEVICES, READ_GROUPS, READ_OF_USER, READ_OWN_ROLES, READ_ROLES, READ_SIGNED_IN, READ_SKUS,
+    READ_USER, READ_USERS, WRITE, WRITE_GROUPS, WRITE_MEMBERS, WRITE_SIGNED_IN, WRITE_USERS,
 };
 
 pub use bulk_action::BULK_NAME_CHARS_MAX;
@@ -89,6 +90,26 @@ pub static SHUT: &[&str] = &[
     "userSettingsPersistenceDetail.delete",
     "virtualEndpoint.update",
     "virtualEndpoint.delete",
+    "appScope.create",
+    "appScope.update",
+    "appScope.delete",
+    "inheritsPermissionsFrom.create",
+    "inheritsPermissionsFrom.update",
+    "inheritsPermissionsFrom.delete",
+    // Role definitions have no versions to restore.
+    "inheritsPermissionsFrom.restore",
+    "roleDefinitions.restore",
+    "rbacApplicationMultiple.update",
+    "rbacApplicationMultiple.delete",
+    "resourceScope.update",
+    "resourceScope.delete",
+    "unifiedRbacResourceAction.create",
+    "unifiedRbacResourceAction.update",
+    "unifiedRbacResourceAction.delete",
+    "unifiedRbacResourceNamespace.create",
+    "unifiedRbacResourceNamespace.update",
+    "unifiedRbacResourceNamespace.delete",
+    "unifiedRbacResourceNamespace.importResourceActions",
 ];
 
 macro_rules! table {
@@ -148,6 +169,7 @@ pub static TABLE: &[Row] = table! {
     "managedDevice.syncDevice", WRITE => managed_device::sync_device::run;
     "managedDevice.getCloudPcRemoteActionResults", READ => managed_device::results::run;
     "managedDevice.bulkReprovisionCloudPc", WRITE => managed_device::bulk_reprovision::run;
+    "managedDevice.bulkSetCloudPcReviewStatus", WRITE => managed_device::bulk_set_review_status::run;
     "managedDevice.bulkRestoreCloudPc", WRITE => managed_device::bulk_restore::run;
     "cloudPcBulkAction.list", READ => bulk_action::list::run;
     "cloudPcBulkAction.count", READ => bulk_action::count::run;
@@ -248,6 +270,32 @@ pub static TABLE: &[Row] = table! {
     "mailboxSettings.get", READ => assigned_user::mailbox_settings::run;
     "serviceProvisioningError.list", READ => assigned_user::service_provisioning_errors::run;
     "serviceProvisioningError.count", READ => assigned_user::service_provisioning_errors::count;
+    "virtualEndpoint.getEffectivePermissions", READ_OWN_ROLES => role_management::permissions::effective;
+    "virtualEndpoint.retrieveScopedPermissions", READ_OWN_ROLES => role_management::permissions::scoped;
+    "rbacApplicationMultiple.get", READ_ROLES => role_management::application::get;
+    "unifiedRbacResourceNamespace.list", READ_ROLES => role_management::resource_namespace::list;
+    "unifiedRbacResourceNamespace.count", READ_ROLES => role_management::resource_namespace::count;
+    "unifiedRbacResourceNamespace.get", READ_ROLES => role_management::resource_namespace::get;
+    "unifiedRbacResourceAction.list", READ_ROLES => role_management::resource_action::list;
+    "unifiedRbacResourceAction.count", READ_ROLES => role_management::resource_action::count;
+    "unifiedRbacResourceAction.get", READ_ROLES => role_management::resource_action::get;
+    "resourceScope.get", READ_ROLES => role_management::resource_action::scope;
+    "authenticationContext.get", READ_ROLES => role_management::resource_action::authentication_context;
+    "roleDefinition.get", READ_ASSIGNMENTS => role_management::role_definition::get;
+    "roleDefinitions.assignedPrincipals", READ_ASSIGNMENTS => role_management::role_definition::assigned_principals;
+    "inheritsPermissionsFrom.list", READ_ROLES => role_management::inherited_role::list;
+    "inheritsPermissionsFrom.count", READ_ROLES => role_management::inherited_role::count;
+    "inheritsPermissionsFrom.get", READ_ROLES => role_management::inherited_role::get;
+    "inheritsPermissionsFrom.assignedPrincipals", READ_ASSIGNMENTS => role_management::inherited_role::get;
+    "appScope.list", READ_ASSIGNMENTS => role_management::app_scope::list;
+    "appScope.count", READ_ASSIGNMENTS => role_management::app_scope::count;
+    "appScope.get", READ_ASSIGNMENTS => role_management::app_scope::get;
+    "directoryScopes.list", READ_ASSIGNMENTS => role_management::directory_scope::list;
+    "directoryScopes.count", READ_ASSIGNMENTS => role_management::directory_scope::count;
+    "directoryScopes.get", READ_ASSIGNMENTS => role_management::directory_scope::get;
+    "principals.list", READ_ASSIGNMENTS => role_management::principal::list;
+    "principals.count", READ_ASSIGNMENTS => role_management::principal::count;
+    "principals.get", READ_ASSIGNMENTS => role_management::principal::get;
     "webhook.replay", WRITE => webhook::replay::run;
     "webhook.rotateSigningKey", WRITE => webhook::rotate_signing_key::run;
     "users.list", READ_USERS => user::list::run;

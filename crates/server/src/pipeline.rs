@@ -32,12 +32,14 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::documents;
 use crate::operations;
+use crate::rbac;
 use crate::request::{BaseAddress, OperationRoute, Peer, RequestIds};
 
 pub use access::{ADMINISTER, Access, READ, READ_SIGNED_IN, WRITE};
 pub(crate) use access::{
-    CONFIGURE_AGENT, DEPLOY_AGENT, LICENSE_GROUPS, LICENSE_USERS, READ_DEVICES, READ_GROUPS, READ_OF_USER, READ_SKUS,
-    READ_USER, READ_USERS, WHOLE_USERS, WRITE_GROUPS, WRITE_MEMBERS, WRITE_SIGNED_IN, WRITE_USERS,
+    CONFIGURE_AGENT, DEPLOY_AGENT, LICENSE_GROUPS, LICENSE_USERS, READ_ASSIGNMENTS, READ_DEVICES, READ_GROUPS,
+    READ_OF_USER, READ_OWN_ROLES, READ_ROLES, READ_SKUS, READ_USER, READ_USERS, WHOLE_USERS, WRITE_ASSIGNMENTS,
+    WRITE_GROUPS, WRITE_MEMBERS, WRITE_ROLES, WRITE_SIGNED_IN, WRITE_USERS,
 };
 pub use answer::Answer;
 pub use batch::BATCH_ANSWER_BYTES_MAX;
@@ -142,6 +144,8 @@ async fn route(
     {
         log_fields.insert(OperationRoute(cached.row.key.into()));
         access::check(cached.row.access, &caller, &cached.scope, app.fidelity)?;
+        let authorized = rbac::authorize(app, &caller, cached.row.key, &cached.scope).await;
+        authorized.map_err(|problem| problem.into_graph(cached.row.key, &ids.request_id))?;
         return Ok(Answer::Immutable(cached.body).into_response(Prefer::of(&head.headers)));
     }
     let query = head.uri.query().unwrap_or_default();
@@ -171,6 +175,8 @@ impl Incoming<'_> {
         let row = operations::row(&operation.key).ok_or_else(|| not_served(self.edm, operation))?;
         let document = documents::binding(&operation.key).map(|binding| binding.kind);
         access::check(row.access, &self.caller, &self.target.scope, app.fidelity)?;
+        let scope_tags = rbac::authorize(app, &self.caller, &operation.key, &self.target.scope).await;
+        let scope_tags = scope_tags.map_err(|problem| problem.into_graph(&operation.key, &self.ids.request_id))?;
         self.target.check_arguments()?;
         let expandable = document.map(|kind| kind.expands).unwrap_or_default();
         let options = QueryOptions::parse(self.edm, operation, expandable, self.query)?;
@@ -192,6 +198,7 @@ impl Incoming<'_> {
             at: app.clock.now(),
             edm: self.edm,
             target: self.target,
+            scope_tags,
             options,
             body,
             prefer,
@@ -238,7 +245,8 @@ fn announce(headers: &mut HeaderMap, deprecation: Deprecation, now: Timestamp) {
 fn not_served(edm: &Edm, operation: &cloudpc_graph::Operation) -> GraphError {
     if let Some(allow) = documents::shut(edm, operation).or_else(|| shut(edm, operation)) {
         let accepted: Vec<_> = allow.iter().map(|method| method.name()).collect();
-        let message = format!("{} is not offered. This path accepts {}.", operation.key, accepted.join(", "));
+        let accepted = if accepted.is_empty() { "no method".to_owned() } else { accepted.join(", ") };
+        let message = format!("{} is not offered. This path accepts {accepted}.", operation.key);
         return GraphError { allow, ..GraphError::new(405, "Request_BadRequest", message) };
     }
     let message = format!("This server does not implement the operation '{}' ({}) yet.", operation.key, operation.path);

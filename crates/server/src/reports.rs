@@ -14,7 +14,8 @@ mod sources;
 mod tables;
 
 use cloudpc_graph::GraphError;
-use cloudpc_store::Store;
+use cloudpc_model::{CloudPc, CloudPcId};
+use cloudpc_store::{Reader, Store, StoreError};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::exports::EXPORT_ROWS_MAX;
 use crate::pipeline::{Answer, Call, Problem};
+use crate::rbac::{CloudPcScope, ScopeTags};
 use query::ReportQuery;
 use scan::ReportScan;
 
@@ -38,8 +40,28 @@ struct ReportScope {
     tenant: cloudpc_model::TenantId,
     /// The time of the request.
     now: cloudpc_model::Timestamp,
+    /// The scope tags of the caller.
+    tags: ScopeTags,
+    /// The Cloud PCs that these reach; read with the first rows.
+    reached: Option<CloudPcScope>,
     /// The only Cloud PC whose rows can match, if the request names one.
     cloud_pc: Option<cloudpc_model::CloudPcId>,
+}
+
+impl ReportScope {
+    fn new(call: &Call, cloud_pc: Option<CloudPcId>) -> Self {
+        Self { tenant: call.tenant(), now: call.at, tags: call.scope_tags.clone(), reached: None, cloud_pc }
+    }
+
+    /// Whether the report may show a Cloud PC. A report shows only Cloud PCs that exist to a caller
+    /// with scope tags.
+    fn includes(&mut self, reader: &Reader<'_>, cloud_pc: Option<&CloudPc>) -> Result<bool, StoreError> {
+        let reached = match &mut self.reached {
+            Some(reached) => reached,
+            none => none.insert(CloudPcScope::read(reader, self.tenant, &self.tags)?),
+        };
+        Ok(cloud_pc.map_or_else(|| reached.is_all(), |cloud_pc| reached.includes(cloud_pc)))
+    }
 }
 
 /// The rows of a report that a request asked for.
@@ -52,7 +74,7 @@ struct ReportPage {
 /// Answers with the part of a report that the body of a request asks for.
 pub async fn answer(call: &Arc<Call>, table: &'static ReportTable) -> Result<Answer, Problem> {
     let query = ReportQuery::of(&call.body, table)?;
-    let scope = ReportScope { tenant: call.tenant(), now: call.at, cloud_pc: query.cloud_pc() };
+    let scope = ReportScope::new(call, query.cloud_pc());
     let page = read(call, table, &query, scope).await?;
     Ok(write(table, &query, &page))
 }
@@ -64,7 +86,7 @@ pub async fn answer_for(
     cloud_pc: cloudpc_model::CloudPcId,
 ) -> Result<Answer, Problem> {
     let query = ReportQuery::all(table);
-    let scope = ReportScope { tenant: call.tenant(), now: call.at, cloud_pc: Some(cloud_pc) };
+    let scope = ReportScope::new(call, Some(cloud_pc));
     let page = read(call, table, &query, scope).await?;
     Ok(write(table, &query, &page))
 }
@@ -95,7 +117,8 @@ pub fn check_export(body: &Map<String, Value>, table: &'static ReportTable) -> R
     ReportQuery::of_export(body, table, 0).map(drop)
 }
 
-/// Returns the rows of a report that an export job asks for.
+/// Returns the rows of a report that an export job asks for. Its caller may read the report without
+/// scope tags.
 ///
 /// # Errors
 /// 400 if there are more than [`EXPORT_ROWS_MAX`]; what the report's source fails with.
@@ -106,7 +129,13 @@ pub async fn export(
     table: &'static ReportTable,
 ) -> Result<ReportExport, Problem> {
     let query = ReportQuery::of_export(body, table, EXPORT_ROWS_MAX)?;
-    let scope = ReportScope { tenant: caller.tenant_id, now: app.clock.now(), cloud_pc: query.cloud_pc() };
+    let scope = ReportScope {
+        tenant: caller.tenant_id,
+        now: app.clock.now(),
+        tags: ScopeTags::All,
+        reached: None,
+        cloud_pc: query.cloud_pc(),
+    };
     let store = app.store.on_behalf_of(caller.read_caller());
     let page = scan(&store, app, table, &query, scope).await?;
     if page.total > EXPORT_ROWS_MAX {

@@ -74,7 +74,7 @@ impl Tx<'_> {
             "INSERT INTO tenants (id, name) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET name = excluded.name",
             params![id.0, name],
         )?;
-        Ok(())
+        self.built_in_roles_put(id)
     }
 
     /// Adds or replaces an application.

@@ -45,10 +45,11 @@ impl Reader<'_> {
 
     /// All images of a tenant that disks can be made from; there are few.
     pub fn image_list(&self, tenant: TenantId) -> Result<Vec<GalleryImage>, StoreError> {
-        let mut images = self.gallery_image_list(tenant)?;
-        let custom = self.document_list(tenant, DocumentType::CloudPcDeviceImage, "", None, CATALOGUE_ROWS_MAX)?;
-        images.extend(custom.iter().filter_map(GalleryImage::of_custom));
-        Ok(images)
+        let kinds = [DocumentType::CloudPcGalleryImage, DocumentType::CloudPcDeviceImage];
+        let (gallery, custom): (Vec<_>, Vec<_>) =
+            self.document_list_of(tenant, kinds)?.into_iter().partition(|document| document.key.kind == kinds[0]);
+        let gallery = gallery.iter().map(|document| known(GalleryImage::of(document), document));
+        gallery.chain(custom.iter().filter_map(GalleryImage::of_custom).map(Ok)).collect()
     }
 
     /// Counts what is made from an image.

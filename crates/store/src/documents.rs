@@ -2,14 +2,16 @@
 //!
 //! A document, the names that have to be unique and its references are written together. What is
 //! unique, what refers to what and how many documents there may be is the caller's business, except
-//! for the references of assignments to their groups.
+//! for the references of assignments to groups and users.
 
 use cloudpc_model::{
-    Change, ChangeKind, Document, DocumentKey, DocumentReference, DocumentType, EntityType, GroupId, Object,
-    ReferenceStrength, TenantId,
+    BUILT_IN_ROLES, Change, ChangeKind, Document, DocumentKey, DocumentReference, DocumentType, EntityType, GroupId,
+    Object, ReferenceStrength, TenantId,
 };
 
-use crate::connection::dialect::json_values;
+use uuid::Uuid;
+
+use crate::connection::dialect::{json_text, json_values};
 use crate::connection::{Row, params};
 use crate::rows::{self, Columns, json};
 use crate::{Reader, StoreError, Tx};
@@ -96,6 +98,44 @@ impl Reader<'_> {
         )
     }
 
+    /// All documents of two types that stand alone, by type and id, where there are few.
+    pub(crate) fn document_list_of(
+        &self,
+        tenant: TenantId,
+        kinds: [DocumentType; 2],
+    ) -> Result<Vec<Document>, StoreError> {
+        let mut found = self.rows(
+            concat!(
+                "SELECT ",
+                columns!(),
+                ", type FROM documents WHERE tenant_id = ?1 AND type IN (?2, ?3) AND parent_id = ''"
+            ),
+            params![tenant.0, kinds[0].name(), kinds[1].name()],
+            |row| document(row, document_type(&row.get::<String>(9)?)?),
+        )?;
+        found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Ok(found)
+    }
+
+    /// The provisioning policies with other scope tags than the default one, by id, with their
+    /// tags.
+    pub fn policy_scope_tags(&self, tenant: TenantId) -> Result<Vec<(String, Vec<String>)>, StoreError> {
+        self.rows(
+            concat!(
+                "SELECT id, ",
+                json_text!("body", "scopeIds"),
+                " FROM documents WHERE tenant_id = ?1 AND type = 'cloudPcProvisioningPolicy' AND parent_id = '' AND ",
+                json_text!("body", "scopeIds"),
+                " <> '[\"0\"]'"
+            ),
+            params![tenant.0],
+            |row| {
+                let mut columns = Columns::new(row, "documents");
+                Ok((columns.get()?, columns.json()?))
+            },
+        )
+    }
+
     /// The documents of a type below each of these parents, up to `limit` in all, by parent and id.
     pub fn document_children(
         &self,
@@ -141,6 +181,24 @@ impl Reader<'_> {
         // The database would sort a copy of the whole rows.
         found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         Ok(found)
+    }
+
+    /// The role assignments that name any of these users and groups, by id.
+    pub fn role_assignments_of(&self, tenant: TenantId, principals: &[Uuid]) -> Result<Vec<Document>, StoreError> {
+        let kind = DocumentType::UnifiedRoleAssignmentMultiple;
+        self.rows(
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM documents WHERE tenant_id = ?1 AND type = ?2 AND (parent_id, id) IN (
+                     SELECT parent_id, id FROM document_references
+                     WHERE tenant_id = ?1 AND target_type = 'principal' AND target_parent_id = '' AND target_id IN ",
+                json_values!("?3"),
+                " AND type = ?2)"
+            ),
+            params![tenant.0, kind.name(), json(&principals)],
+            |row| document(row, kind),
+        )
     }
 
     /// Number of documents of a type below a parent.
@@ -228,7 +286,7 @@ impl Tx<'_> {
         if added == 0 {
             return Ok(Err(DocumentConflict::KeyTaken));
         }
-        self.document_group_put(document)?;
+        self.document_directory_references_put(document)?;
         self.changed(document.tenant_id, change(ChangeKind::Created, key, Some(&document.body)));
         self.alert_evaluation_put_by_document(document.tenant_id, key.kind)?;
         Ok(Ok(()))
@@ -246,7 +304,7 @@ impl Tx<'_> {
         if let Err(conflict) = self.document_index_put(document.tenant_id, key, index)? {
             return Ok(Err(conflict));
         }
-        self.document_group_put(document)?;
+        self.document_directory_references_put(document)?;
         let changed = self.execute(
             "UPDATE documents SET revision = revision + 1, shape = ?6, body = ?7, status = ?8, sealed = ?9, modified_at = ?10
              WHERE tenant_id = ?1 AND type = ?2 AND parent_id = ?3 AND id = ?4 AND revision = ?5",
@@ -375,15 +433,41 @@ impl Tx<'_> {
         Ok(Ok(()))
     }
 
-    /// Refers from an assignment to its group, which need not exist.
-    fn document_group_put(&mut self, assignment: &Document) -> Result<(), StoreError> {
-        let (Some(group), key) = (assignment.assigned_group(), &assignment.key) else { return Ok(()) };
-        self.execute(
-            "INSERT INTO document_references
-               (tenant_id, type, parent_id, id, property, target_type, target_parent_id, target_id, holds)
-             VALUES (?1, ?2, ?3, ?4, 'target/groupId', 'group', '', ?5, 0) ON CONFLICT DO NOTHING",
-            params![assignment.tenant_id.0, key.kind.name(), key.parent, key.id, group.to_string()],
-        )?;
+    /// Refers from an assignment to its group, or to its users and groups, which need not exist.
+    fn document_directory_references_put(&mut self, assignment: &Document) -> Result<(), StoreError> {
+        let key = &assignment.key;
+        let group = assignment.assigned_group().map(|group| ("target/groupId", "group", group.0));
+        let principals = assignment.principals().into_iter().map(|id| ("principalIds", "principal", id));
+        for (property, target_type, target) in group.into_iter().chain(principals) {
+            self.execute(
+                "INSERT INTO document_references
+                   (tenant_id, type, parent_id, id, property, target_type, target_parent_id, target_id, holds)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, '', ?7, 0) ON CONFLICT DO NOTHING",
+                params![
+                    assignment.tenant_id.0,
+                    key.kind.name(),
+                    key.parent,
+                    key.id,
+                    property,
+                    target_type,
+                    target.to_string()
+                ],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Adds the role definitions that every tenant has, to a tenant that lacks them.
+    pub(crate) fn built_in_roles_put(&mut self, tenant: TenantId) -> Result<(), StoreError> {
+        for role in BUILT_IN_ROLES {
+            let body = serde_json::json!({ "displayName": role.name, "description": role.description });
+            self.execute(
+                "INSERT INTO documents
+                   (tenant_id, type, parent_id, id, revision, shape, body, status, sealed, created_at, modified_at)
+                 VALUES (?1, ?2, '', ?3, 1, ?4, ?5, '{}', '{}', 0, 0) ON CONFLICT DO NOTHING",
+                params![tenant.0, DocumentType::UnifiedRoleDefinition.name(), role.id, SHAPE, json(&body)],
+            )?;
+        }
         Ok(())
     }
 }

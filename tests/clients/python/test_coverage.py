@@ -9,6 +9,7 @@ from service import REPOSITORY
 OF_OLDER_SDKS = {
     ("beta", "managedDevice.bulkReprovisionCloudPc"),
     ("beta", "managedDevice.bulkRestoreCloudPc"),
+    ("beta", "managedDevice.bulkSetCloudPcReviewStatus"),
     ("beta", "managedDevice.getCloudPcRemoteActionResults"),
     ("beta", "managedDevice.getCloudPcReviewStatus"),
     ("beta", "managedDevice.reprovisionCloudPc"),
@@ -20,11 +21,14 @@ OF_OLDER_SDKS = {
 # Operations that this installation always refuses.
 REFUSED = {("beta", "cloudPcSnapshot.importSnapshot")}
 
-
-# Operations on profiles of users, of which none is stored.
+# Operations on what nothing here has: profiles of users, and parts of roles. Each call gets 404.
 OF_NOTHING = {
+    ("beta", "authenticationContext.get"),
     ("beta", "cloudPcUserProfileSnapshot.get"),
     ("beta", "cloudPcUserProfileSnapshot.restore"),
+    ("beta", "directoryScopes.get"),
+    ("beta", "inheritsPermissionsFrom.assignedPrincipals"),
+    ("beta", "inheritsPermissionsFrom.get"),
     ("beta", "userSettingsPersistenceDetail.batchCleanupUserSettingsPersistenceProfile"),
 }
 

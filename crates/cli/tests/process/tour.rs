@@ -251,7 +251,7 @@ fn errors_say_what_is_wrong_and_what_to_do() {
       Cloud PC Business 2vCPU/8GB/128GB
       Cloud PC Business 4vCPU/16GB/256GB
       Cloud PC Enterprise 4vCPU/16GB/256GB
-    4: error: Unknown permission 'y'. Available permissions: CloudPC.Read.All, CloudPC.ReadWrite.All, Cloudpc.Administer.All, Cloudpc.Simulate.All, DeviceManagementManagedDevices.Read.All, DeviceManagementManagedDevices.ReadWrite.All, Directory.Read.All, Directory.ReadWrite.All, Group.Read.All, Group.ReadWrite.All, GroupMember.Read.All, GroupMember.ReadWrite.All, LicenseAssignment.ReadWrite.All, Organization.Read.All, User.Read, User.Read.All, User.ReadBasic.All, User.ReadWrite.All. (BadRequest)
+    4: error: Unknown permission 'y'. Available permissions: CloudPC.Read.All, CloudPC.ReadWrite.All, Cloudpc.Administer.All, Cloudpc.Simulate.All, DeviceManagementManagedDevices.Read.All, DeviceManagementManagedDevices.ReadWrite.All, DeviceManagementRBAC.Read.All, DeviceManagementRBAC.ReadWrite.All, Directory.Read.All, Directory.ReadWrite.All, Group.Read.All, Group.ReadWrite.All, GroupMember.Read.All, GroupMember.ReadWrite.All, LicenseAssignment.ReadWrite.All, Organization.Read.All, RoleManagement.Read.All, RoleManagement.Read.CloudPC, RoleManagement.ReadWrite.CloudPC, User.Read, User.Read.All, User.ReadBasic.All, User.ReadWrite.All. (BadRequest)
     4: error: Invalid duration 'soon'. Expected a duration such as 90s, 1h30m, 7d or PT1H30M. (BadRequest)
     3: error: Cannot read /nowhere.toml: No such file or directory (os error 2).
     4: error: $filter is invalid at character 15: expected a property, a value or a function. (BadRequest)

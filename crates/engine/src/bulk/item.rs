@@ -1,7 +1,7 @@
 //! Beginning an item of a bulk action: what the request means for one Cloud PC.
 
 use cloudpc_model::{
-    BulkItemState, BulkRequest, CloudPc, DocumentKey, DocumentType, Error, ErrorKind, Failure, Params,
+    ActionId, BulkItemState, BulkRequest, CloudPc, DocumentKey, DocumentType, Error, ErrorKind, Failure, Params,
     PolicySettingTypes, RestoreTimeRange, Rng, SeededRng, SnapshotId, Timestamp,
 };
 use cloudpc_store::{BulkItemChange, StoreError, Tx};
@@ -9,6 +9,7 @@ use cloudpc_store::{BulkItemChange, StoreError, Tx};
 use crate::ledger::RequestContext;
 use crate::policy::PolicySettings;
 use crate::request::{Stamp, accept_unchecked, request};
+use crate::review::{ReviewRequest, set_review_status};
 
 /// Most restore points of a Cloud PC that are searched for the wanted one.
 const SNAPSHOTS_MAX: usize = 1_000;
@@ -17,6 +18,8 @@ const SNAPSHOTS_MAX: usize = 1_000;
 enum Beginning {
     /// By this action.
     Action(Params),
+    /// By this change of its review.
+    Review(ReviewRequest),
     /// It needs none: the Cloud PC is as requested.
     Unneeded,
     /// It cannot.
@@ -38,6 +41,13 @@ pub(crate) fn begin_item(
     let ended = |state, failure| BulkItemChange { state, due_at: None, action_id: None, failure };
     let params = match beginning(tx, wanted, cloud_pc, rng)? {
         Beginning::Action(params) => params,
+        Beginning::Review(review) => {
+            return match set_review_status(tx, asked, cloud_pc, review, rng.uuid(), stamp) {
+                Ok(Some(action)) => Ok(in_progress(action)),
+                Ok(None) => Ok(ended(BulkItemState::Succeeded, None)),
+                Err(error) => refusal(error).map(|(state, failure)| ended(state, Some(failure))),
+            };
+        }
         Beginning::Unneeded => return Ok(ended(BulkItemState::Succeeded, None)),
         Beginning::Refused(state, failure) => return Ok(ended(state, Some(failure))),
     };
@@ -47,14 +57,13 @@ pub(crate) fn begin_item(
         params => request(tx, asked, cloud_pc, params, stamp),
     };
     match begun {
-        Ok(action) => Ok(BulkItemChange {
-            state: BulkItemState::InProgress,
-            due_at: None,
-            action_id: Some(action),
-            failure: None,
-        }),
+        Ok(action) => Ok(in_progress(action)),
         Err(error) => refusal(error).map(|(state, failure)| ended(state, Some(failure))),
     }
+}
+
+fn in_progress(action: ActionId) -> BulkItemChange {
+    BulkItemChange { state: BulkItemState::InProgress, due_at: None, action_id: Some(action), failure: None }
 }
 
 /// Returns how an item ends whose action was refused; a failure of the store is not a refusal.
@@ -89,6 +98,21 @@ fn beginning(tx: &Tx<'_>, request: &BulkRequest, cloud_pc: &CloudPc, rng: &Seede
             return restore(tx, cloud_pc, *restore_point_at, *time_range);
         }
         BulkRequest::CreateSnapshot => Params::CreateSnapshot { snapshot_id: SnapshotId::new(cloud_pc.id, rng.uuid()) },
+        BulkRequest::SetReviewStatus { in_review: false, .. } => return Ok(Beginning::Review(ReviewRequest::End)),
+        BulkRequest::SetReviewStatus {
+            user_access_level,
+            subscription_id,
+            azure_storage_account_id,
+            access_tier,
+            ..
+        } => {
+            return Ok(Beginning::Review(ReviewRequest::Begin {
+                user_access: *user_access_level,
+                subscription_id: subscription_id.clone(),
+                storage_account_id: azure_storage_account_id.clone(),
+                access_tier: *access_tier,
+            }));
+        }
         BulkRequest::Move => return move_region(tx, cloud_pc),
         BulkRequest::ReinstallAgent => return Ok(not_supported("It has no agent of Microsoft's to install again.")),
         BulkRequest::ModifyDiskEncryptionType { .. } => {

@@ -3,9 +3,9 @@
 use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_engine::{BULK_ACTIONS_OPEN_MAX, BULK_CLOUD_PCS_MAX, BULK_RUNNING_MAX, FaultRule, NewBulkAction};
 use cloudpc_model::{
-    BulkAction, BulkActionId, BulkCounts, BulkItem, BulkItemState, BulkRequest, BulkStatus, Clock, CloudPcId,
-    CloudPcStatus, DiskEncryptionType, Document, DocumentKey, DocumentType, ErrorKind, GroupId, Object, Power,
-    RestoreTimeRange, SnapshotId, SnapshotType, UserId,
+    BlobAccessTier, BulkAction, BulkActionId, BulkCounts, BulkItem, BulkItemState, BulkRequest, BulkStatus, Clock,
+    CloudPcId, CloudPcStatus, DiskEncryptionType, Document, DocumentKey, DocumentType, ErrorKind, GroupId, Object,
+    Power, RestoreTimeRange, SnapshotId, SnapshotType, UserAccessLevel, UserId,
 };
 use cloudpc_store::{DocumentIndex, Group, User, UserProfile};
 use serde_json::json;
@@ -237,6 +237,28 @@ async fn a_move_brings_cloud_pcs_to_the_region_of_their_policy() {
     world.end_bulk(again).await;
     assert_eq!(world.cloud_pc(ids[0]).await.region, "eastus2");
     assert_eq!(codes(&world.items(bulk).await), ["", "operationNotSupported"], "{POLICY} made the first alone");
+}
+
+#[tokio::test]
+async fn a_review_begins_and_ends_for_each_cloud_pc() {
+    let (mut world, ids) = TestEngine::fleet(2).await;
+    let review = |in_review| BulkRequest::SetReviewStatus {
+        in_review,
+        user_access_level: UserAccessLevel::Restricted,
+        subscription_id: None,
+        azure_storage_account_id: None,
+        access_tier: BlobAccessTier::default(),
+    };
+    let bulk = world.bulk(review(true), &ids).await;
+    let ended = world.end_bulk(bulk).await;
+    assert_eq!(ended.counts, BulkCounts { succeeded: 2, ..BulkCounts::default() });
+    assert!(world.items(bulk).await.iter().all(|item| item.action_id.is_some()), "each took a restore point");
+    let id = ids[1];
+    let found = world.change(move |tx| tx.review(tenant(), id)).await.unwrap();
+    assert_eq!(found.user_access, UserAccessLevel::Restricted);
+    let bulk = world.bulk(review(false), &ids).await;
+    world.end_bulk(bulk).await;
+    assert_eq!(world.change(move |tx| tx.review(tenant(), id)).await, None);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::change::{has_room, lock, refuse};
 use super::kind::{CHILDREN_MAX, DocumentChange, DocumentKind, Hooks};
-use super::{audit, body, contained, not_found};
+use super::{audit, body, contained, not_found, scope};
 use crate::pipeline::{Answer, Call, Problem, required};
 
 /// Name of the collection, and of the parameter of the action.
@@ -28,6 +28,9 @@ pub(super) async fn assign(call: &Arc<Call>, kind: &'static DocumentKind) -> Res
         let tenant = request.tenant();
         let parent = lock(tx, tenant, &DocumentKey::new(kind.of, request.key(0)))?
             .ok_or_else(|| not_found(kind, request.key(0)))?;
+        if !scope::reaches(&request.scope_tags, tx, kind, &parent)? {
+            return Err(not_found(kind, request.key(0)));
+        }
         let most = usize::try_from(child.rows_max).unwrap_or(usize::MAX);
         let old = tx.document_list(tenant, child.of, &parent.key.id, None, most)?;
         let mut left: HashMap<AssignmentTarget, Document> =

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::expand::Expanded;
 use super::kind::{DocumentChange, DocumentKind, DocumentShape, Fact};
 use super::read::{self, find};
-use super::{audit, body, children, kind, not_found, parent_of};
+use super::{audit, body, children, kind, not_found, parent_of, scope};
 use crate::pipeline::{Answer, Call, Problem};
 
 pub(super) async fn create(call: &Arc<Call>, kind: &'static DocumentKind) -> Result<Answer, Problem> {
@@ -40,7 +40,11 @@ pub(super) fn insert(
 ) -> Result<Document, Problem> {
     let parent = parent_of(call, kind);
     if let DocumentShape::Within(above) = kind.shape {
-        lock(tx, call.tenant(), &DocumentKey::new(above.of, &parent))?.ok_or_else(|| not_found(above, call.key(0)))?;
+        let found = lock(tx, call.tenant(), &DocumentKey::new(above.of, &parent))?;
+        let found = found.ok_or_else(|| not_found(above, call.key(0)))?;
+        if !scope::reaches(&call.scope_tags, tx, above, &found)? {
+            return Err(not_found(above, call.key(0)));
+        }
     }
     let mut document = Document {
         tenant_id: call.tenant(),
@@ -53,6 +57,7 @@ pub(super) fn insert(
         modified_at: call.at,
     };
     document.key.id = DocumentKey::fold(&kind.hooks.id(tx, call, &document, guid)?);
+    scope::fill_tags(call, kind, &mut document);
     finalize(call, kind, &mut document, None, tx)?;
     has_room(tx, kind, &document)?;
     let written = tx.document_insert(&document, &body::index(kind, &document.body))?;
@@ -66,6 +71,8 @@ pub(super) async fn update(call: &Arc<Call>, kind: &'static DocumentKind) -> Res
     let request = call.clone();
     let work = move |tx: &mut Tx<'_>| {
         let old = find(&request, kind, tx)?;
+        scope::check_single(&request, kind, &old)?;
+        kind.hooks.check_update(&old)?;
         must_match(&request, &old)?;
         let mut new = old.clone();
         let patch = body::incoming(kind, request.edm, request.body.clone())?;
@@ -128,6 +135,7 @@ fn finalize(
     set_author(call, kind, document, old.is_none());
     body::fill_defaults(kind, &mut document.body);
     body::check(kind, old.map(|old| &old.body), &document.body)?;
+    scope::check_tags(call, kind, old, document)?;
     kind.hooks.check(tx, &mut DocumentChange { call, old, new: document })?;
     Ok(())
 }

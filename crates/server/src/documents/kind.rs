@@ -2,6 +2,7 @@
 //! does not tell.
 
 use cloudpc_graph::Edm;
+use cloudpc_graph::options::Expansion;
 use cloudpc_model::{Document, DocumentType, Object, ReferenceStrength, TenantId, UserId};
 use cloudpc_store::{Reader, StoreError, Tx};
 use futures_util::future::BoxFuture;
@@ -31,7 +32,7 @@ pub struct DocumentKind {
     pub shape: DocumentShape,
     /// What the contract does not tell of its properties.
     pub facts: &'static [Fact],
-    /// Collections within it that `$expand` shows.
+    /// Navigation properties that `$expand` shows.
     pub expands: &'static [&'static str],
     /// Most documents, of a tenant or of a parent.
     pub rows_max: u64,
@@ -291,6 +292,14 @@ pub struct DocumentChange<'a> {
     pub new: &'a mut Document,
 }
 
+/// What `$expand` shows of a navigation property that leads out of a document.
+pub enum Expandable {
+    /// One entity, or null.
+    One(Option<Object>),
+    /// A collection of entities.
+    Many(Vec<Object>),
+}
+
 /// What a kind means beyond being stored. Everything runs in the transaction of the write, or on
 /// the snapshot of the read, and may run twice.
 pub trait Hooks: Sync {
@@ -315,6 +324,14 @@ pub trait Hooks: Sync {
     /// # Errors
     /// What is wrong with it.
     fn check(&self, _reader: &Reader<'_>, _change: &mut DocumentChange<'_>) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    /// Refuses a change, whatever it is.
+    ///
+    /// # Errors
+    /// Why it cannot be changed.
+    fn check_update(&self, _document: &Document) -> Result<(), Problem> {
         Ok(())
     }
 
@@ -351,6 +368,20 @@ pub trait Hooks: Sync {
         _user: UserId,
     ) -> Result<Option<BTreeSet<String>>, Problem> {
         Ok(None)
+    }
+
+    /// Reads what `$expand` shows of a property that is not a collection within the document.
+    ///
+    /// # Errors
+    /// The caller may not read it; the store failed.
+    fn expand(
+        &self,
+        _reader: &Reader<'_>,
+        _call: &Call,
+        _document: &Document,
+        _expansion: &Expansion,
+    ) -> Result<Expandable, Problem> {
+        Ok(Expandable::Many(Vec::new()))
     }
 
     /// Fills in what is computed for a page of documents, into their status.

@@ -13,6 +13,8 @@ mod managed_license;
 mod on_premises_connection;
 mod organization_settings;
 mod provisioning_policy;
+pub(crate) mod role_assignment;
+mod role_definition;
 mod service_plan;
 mod setting_profile;
 mod supported_region;
@@ -44,6 +46,8 @@ pub static KINDS: &[&DocumentKind] = &[
     &organization_settings::ORGANIZATION_SETTINGS,
     &provisioning_policy::PROVISIONING_POLICY,
     &provisioning_policy::ASSIGNMENT,
+    &role_assignment::ROLE_ASSIGNMENT,
+    &role_definition::ROLE_DEFINITION,
     &service_plan::SERVICE_PLAN,
     &setting_profile::SETTING_PROFILE,
     &setting_profile::ASSIGNMENT,

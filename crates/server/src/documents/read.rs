@@ -10,10 +10,11 @@ use std::collections::BTreeSet;
 use super::expand::{self, Expanded};
 use super::kind::{DocumentKind, DocumentShape, SeedFn};
 use super::view::{self, Members};
-use super::{body, key_of, not_found, parent_of};
+use super::{body, find_reached, key_of, not_found, parent_of, scope};
 use crate::operations::owner;
 use crate::pipeline::list::{self, Collection, PropertySet};
 use crate::pipeline::{Answer, Call, Problem};
+use crate::rbac::tags_of;
 
 pub(super) async fn list(call: &Arc<Call>, kind: &'static DocumentKind) -> Result<Answer, Problem> {
     list::page(call, Documents { call: call.clone(), kind, own: None }).await
@@ -74,7 +75,8 @@ pub(super) fn etag(document: &Document) -> String {
 /// The document that a request names.
 ///
 /// # Errors
-/// 404. What there is one of is never missing: it reads as its defaults.
+/// 404, also if the scope tags of the call do not reach it. What there is one of is never missing:
+/// it reads as its defaults.
 pub(super) fn find(call: &Call, kind: &'static DocumentKind, reader: &Reader<'_>) -> Result<Document, Problem> {
     let key = key_of(call, kind);
     if let Some(shown) = own_ids(call, kind, reader)?
@@ -82,26 +84,38 @@ pub(super) fn find(call: &Call, kind: &'static DocumentKind, reader: &Reader<'_>
     {
         return Err(not_found(kind, call.key(0)));
     }
-    match kind.shape {
+    let id = call.target.keys.last().map_or("", String::as_str);
+    let document = match kind.shape {
         DocumentShape::Seeded(seeds) => match reader.document(call.tenant(), &key)? {
-            Some(document) => Ok(document),
+            Some(document) => document,
             None => {
                 let seed = seeds().into_iter().find(|(id, _)| *id == key.id);
-                seed.map(|seed| built_in(call.tenant(), kind, seed)).ok_or_else(|| not_found(kind, call.key(0)))
+                seed.map(|seed| built_in(call.tenant(), kind, seed)).ok_or_else(|| not_found(kind, call.key(0)))?
             }
         },
         DocumentShape::Derived(rows) => {
             let row = rows(reader, call.tenant())?.into_iter().find(|(id, _)| DocumentKey::fold(id) == key.id);
-            row.map(|row| derived(call.tenant(), kind, row)).ok_or_else(|| not_found(kind, call.key(0)))
+            row.map(|row| derived(call.tenant(), kind, row)).ok_or_else(|| not_found(kind, call.key(0)))?
         }
         DocumentShape::Many | DocumentShape::Within(_) => {
-            let id = call.target.keys.last().map_or("", String::as_str);
-            reader.document(call.tenant(), &key)?.ok_or_else(|| not_found(kind, id))
+            reader.document(call.tenant(), &key)?.ok_or_else(|| not_found(kind, id))?
         }
         DocumentShape::One => {
-            Ok(reader.document(call.tenant(), &key)?.unwrap_or_else(|| unwritten(call.tenant(), kind, key)))
+            return Ok(reader.document(call.tenant(), &key)?.unwrap_or_else(|| unwritten(call.tenant(), kind, key)));
         }
-    }
+    };
+    if scope::reaches(&call.scope_tags, reader, kind, &document)? { Ok(document) } else { Err(not_found(kind, id)) }
+}
+
+/// A document as an answer about another one shows it.
+pub(super) fn shown_beside(
+    reader: &Reader<'_>,
+    call: &Call,
+    kind: &DocumentKind,
+    mut document: Document,
+) -> Result<Object, Problem> {
+    kind.hooks.computed(reader, call, std::slice::from_mut(&mut document))?;
+    Ok(view::show(kind, call.edm, &document, PropertySet::Default, members(call)))
 }
 
 fn unwritten(tenant_id: TenantId, kind: &DocumentKind, key: DocumentKey) -> Document {
@@ -166,17 +180,21 @@ impl Collection for Documents {
 
     fn begin(&mut self, reader: &Reader<'_>, _position: Option<&str>) -> Result<(), Problem> {
         self.own = own_ids(&self.call, self.kind, reader)?;
-        if let DocumentShape::Within(parent) = self.kind.shape
-            && self.own.as_ref().is_some_and(|own| !own.contains(&DocumentKey::fold(self.call.key(0))))
-        {
-            return Err(not_found(parent, self.call.key(0)));
-        }
-        if let DocumentShape::Within(parent) = self.kind.shape
-            && reader.document(self.call.tenant(), &DocumentKey::new(parent.of, self.call.key(0)))?.is_none()
-        {
-            return Err(not_found(parent, self.call.key(0)));
+        if let DocumentShape::Within(parent) = self.kind.shape {
+            if self.own.as_ref().is_some_and(|own| !own.contains(&DocumentKey::fold(self.call.key(0)))) {
+                return Err(not_found(parent, self.call.key(0)));
+            }
+            find_reached(&self.call, reader, parent.of, self.call.key(0))?;
         }
         Ok(())
+    }
+
+    fn hides_rows(&self) -> bool {
+        !self.call.scope_tags.is_all() && self.kind.parent().is_none() && !scope::is_for_everyone(self.kind)
+    }
+
+    fn is_visible(&self, _reader: &Reader<'_>, (document, _): &Self::Row) -> Result<bool, Problem> {
+        Ok(self.call.scope_tags.reaches(&tags_of(document)))
     }
 
     fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<Self::Row>, Problem> {

@@ -16,7 +16,7 @@ use crate::pipeline::{Call, Problem};
 
 /// The group of the assignment in the path.
 fn group(call: &Call, reader: &Reader<'_>) -> Result<GroupId, Problem> {
-    documents::assigned_group(reader, call.tenant(), call.key(0), call.key(1))
+    documents::assigned_group(call, reader, call.key(0), call.key(1))
 }
 
 /// The user in the path, who is a member of the assignment's group.

@@ -8,15 +8,17 @@ pub(super) mod list;
 pub(super) mod retry;
 
 use cloudpc_graph::{GraphError, is_control_or_bidi};
-use cloudpc_model::{BulkAction, BulkActionId};
+use cloudpc_model::{BulkAction, BulkActionId, BulkRequest};
 use cloudpc_store::Reader;
 use serde_json::Value;
 
 use super::partner::CLOUD_PC_ID_BYTES_MAX;
 use crate::pipeline::{Call, Problem};
+use crate::rbac::catalog::NAMESPACE;
+use crate::rbac::{self, EffectivePermissions, Requirement};
 
 pub use create::BULK_NAME_CHARS_MAX;
-pub(super) use create::{restore_point_at, time_range};
+pub(super) use create::{restore_point_at, review, time_range};
 
 /// Returns the bulk action in the path.
 fn find(call: &Call, reader: &Reader<'_>) -> Result<BulkAction, Problem> {
@@ -40,4 +42,30 @@ fn cloud_pc_ids(call: &Call) -> Result<Option<Vec<String>>, GraphError> {
         }
     };
     given.iter().map(check).collect::<Result<_, _>>().map(Some)
+}
+
+/// Checks that the roles of the caller allow what a bulk action does without scope tags: it may name
+/// any Cloud PC of the tenant.
+///
+/// # Errors
+/// 403 naming the missing resource action; the store failed.
+fn check_roles(call: &Call, reader: &Reader<'_>, request: &BulkRequest) -> Result<(), Problem> {
+    let verb = match request {
+        BulkRequest::Reprovision => "Reprovision",
+        BulkRequest::Restart => "Reboot",
+        BulkRequest::Troubleshoot => "Troubleshoot",
+        BulkRequest::PowerOn => "PowerOn",
+        BulkRequest::PowerOff => "PowerOff",
+        BulkRequest::Resize { .. } => "Resize",
+        BulkRequest::Restore { .. } => "Restore",
+        BulkRequest::CreateSnapshot => "CreateSnapshot",
+        BulkRequest::SetReviewStatus { .. } => "PlaceUnderReview",
+        BulkRequest::Move => "ApplyCurrentProvisioningPolicy",
+        BulkRequest::ReinstallAgent => "ReinstallAgent",
+        BulkRequest::ModifyDiskEncryptionType { .. } => "ModifyDiskEncryptionType",
+        BulkRequest::DisasterRecovery { .. } | BulkRequest::DisasterRecoveryFailover => "DisasterRecoveryFailover",
+        BulkRequest::DisasterRecoveryFailback => "DisasterRecoveryFailback",
+    };
+    let action = Requirement::Unscoped(format!("{NAMESPACE}/CloudPCs/{verb}"));
+    Ok(rbac::check(&EffectivePermissions::of(reader, &call.caller)?, Some(&action)).map(drop)?)
 }

@@ -62,14 +62,19 @@ pub(crate) fn owner(call: &Call, reader: &Reader<'_>) -> Result<Option<UserId>, 
     }
 }
 
-/// Returns the Cloud PC in the path. Returns 404 if it does not belong to the path's user.
+/// Returns the Cloud PC in the path. Returns 404 if it does not belong to the path's user, or the
+/// caller's scope tags do not reach it.
 pub(super) fn find(call: &Call, reader: &Reader<'_>) -> Result<CloudPc, Problem> {
     let owner = owner(call, reader)?;
     let id: CloudPcId = call.id(0, "Cloud PC")?;
-    reader
-        .cloud_pc(call.tenant(), id)?
-        .filter(|cloud_pc| owner.is_none_or(|owner| cloud_pc.user_id == owner))
-        .ok_or_else(|| Problem::not_found("Cloud PC", call.key(0)))
+    let found = find_reached(call, reader, id)?.filter(|cloud_pc| owner.is_none_or(|owner| cloud_pc.user_id == owner));
+    found.ok_or_else(|| Problem::not_found("Cloud PC", call.key(0)))
+}
+
+/// Returns a Cloud PC, if the caller's scope tags reach it.
+pub(super) fn find_reached(call: &Call, reader: &Reader<'_>, id: CloudPcId) -> Result<Option<CloudPc>, Problem> {
+    let Some(cloud_pc) = reader.cloud_pc(call.tenant(), id)? else { return Ok(None) };
+    Ok(call.scope_tags.reaches_cloud_pc(reader, &cloud_pc)?.then_some(cloud_pc))
 }
 
 /// Like [`find`], for what the user of a Cloud PC under review may not do.

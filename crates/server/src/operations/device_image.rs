@@ -4,17 +4,16 @@ pub(super) mod retry_upload;
 pub(super) mod reupload;
 pub(super) mod source_images;
 
-use cloudpc_model::{Document, DocumentKey, DocumentType};
+use cloudpc_model::{Document, DocumentType};
 use cloudpc_store::Tx;
 use serde_json::json;
 
-use crate::documents::device_image;
+use crate::documents::{self, device_image};
 use crate::pipeline::{Call, Problem};
 
 /// Returns the image that a request names.
 fn find(tx: &Tx<'_>, call: &Call) -> Result<Document, Problem> {
-    let key = DocumentKey::new(DocumentType::CloudPcDeviceImage, call.key(0));
-    tx.document(call.tenant(), &key)?.ok_or_else(|| Problem::not_found("cloudPcDeviceImage", call.key(0)))
+    documents::find_reached(call, tx, DocumentType::CloudPcDeviceImage, call.key(0))
 }
 
 /// Accepts another import of an image, which is pending from now on.

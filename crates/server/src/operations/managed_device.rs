@@ -2,6 +2,7 @@
 
 pub(super) mod bulk_reprovision;
 pub(super) mod bulk_restore;
+pub(super) mod bulk_set_review_status;
 pub(super) mod count;
 pub(super) mod get;
 pub(super) mod list;
@@ -27,11 +28,12 @@ use crate::pipeline::{Answer, Call, Problem, required};
 /// Most managed devices in one request.
 pub const MANAGED_DEVICE_IDS_MAX: usize = 500;
 
-/// Returns the Cloud PC of the managed device in the path.
+/// Returns the Cloud PC of the managed device in the path, if the caller's scope tags reach it.
 fn find(call: &Call, reader: &Reader<'_>) -> Result<CloudPc, Problem> {
     let id: ManagedDeviceId = call.id(0, "managed device")?;
-    let found = reader.cloud_pc_by_managed_device(call.tenant(), id)?;
-    found.ok_or_else(|| Problem::not_found("managed device", call.key(0)))
+    let missing = || Problem::not_found("managed device", call.key(0));
+    let found = reader.cloud_pc_by_managed_device(call.tenant(), id)?.ok_or_else(missing)?;
+    if call.scope_tags.reaches_cloud_pc(reader, &found)? { Ok(found) } else { Err(missing()) }
 }
 
 /// Like [`find`], for what the user of a Cloud PC under review may not do.
@@ -69,14 +71,18 @@ struct BulkResult {
 /// Requests the same of the Cloud PCs of all devices in the body, and tells which requests were
 /// accepted.
 async fn request_each(call: Arc<Call>, wanted: BulkRequest) -> Result<Answer, Problem> {
-    let (ids, tenant) = (device_ids(&call)?, call.tenant());
+    let (ids, tenant, tags) = (device_ids(&call)?, call.tenant(), call.scope_tags.clone());
     let find = move |reader: &Reader<'_>| {
         let find = |id: String| {
             let found = match id.parse::<ManagedDeviceId>() {
                 Ok(device) => reader.cloud_pc_by_managed_device(tenant, device)?,
                 Err(_) => None,
             };
-            Ok((id, found.map(|cloud_pc| cloud_pc.id)))
+            let reached = match found {
+                Some(cloud_pc) if tags.reaches_cloud_pc(reader, &cloud_pc)? => Some(cloud_pc.id),
+                _ => None,
+            };
+            Ok((id, reached))
         };
         ids.into_iter().map(find).collect::<Result<Vec<(String, Option<CloudPcId>)>, Problem>>()
     };

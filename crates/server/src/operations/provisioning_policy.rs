@@ -12,17 +12,16 @@ pub use apply_config::APPLY_CLOUD_PC_IDS_MAX;
 pub(super) use schedule_apply::leniency;
 
 use cloudpc_graph::GraphError;
-use cloudpc_model::{Document, DocumentKey, DocumentType, Object, PolicySettingTypes, RESERVE_PERCENTAGE_MAX};
+use cloudpc_model::{Document, DocumentType, Object, PolicySettingTypes, RESERVE_PERCENTAGE_MAX};
 use cloudpc_store::Reader;
 use serde_json::Value;
 
+use crate::documents;
 use crate::pipeline::{Call, Problem};
 
 /// Returns the policy in the path.
 fn find(call: &Call, reader: &Reader<'_>) -> Result<Document, Problem> {
-    let key = DocumentKey::new(DocumentType::CloudPcProvisioningPolicy, call.key(0));
-    let policy = reader.document(call.tenant(), &key)?;
-    policy.ok_or_else(|| Problem::not_found("cloudPcProvisioningPolicy", call.key(0)))
+    documents::find_reached(call, reader, DocumentType::CloudPcProvisioningPolicy, call.key(0))
 }
 
 /// Returns the settings to apply: those that the body names, or the region.

@@ -7,7 +7,9 @@ use cloudpc_graph::GraphError;
 use cloudpc_model::CloudPcId;
 use std::sync::Arc;
 
+use super::cloud_pc::find_reached;
 use crate::pipeline::{Answer, Call, Problem};
+use crate::rbac::{self, Requirement};
 use crate::reports::{self, ReportTable};
 
 /// An operation that answers with a report.
@@ -118,6 +120,13 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     reports::answer(&call, table).await
 }
 
+/// Returns what role-based access control requires to read a report.
+pub(crate) fn requirement_of(report: &str) -> Option<&'static Requirement> {
+    let operation = OPERATIONS.iter().find(|operation| operation.reports.iter().any(|(_, name)| *name == report))?;
+    let keys = ["reports", "report"].map(|root| format!("{root}.{}", operation.name));
+    keys.iter().find_map(|key| rbac::requirement(key))
+}
+
 /// Returns the report that a request asks for.
 fn requested(call: &Call) -> Result<&'static ReportTable, GraphError> {
     let key = call.target.operation.key.as_str();
@@ -138,8 +147,8 @@ fn requested(call: &Call) -> Result<&'static ReportTable, GraphError> {
 async fn cloud_pc(call: &Arc<Call>) -> Result<CloudPcId, Problem> {
     let named = call.target.arguments.get("cloudPcId").map_or("", String::as_str);
     let missing = || Problem::not_found("Cloud PC", named);
-    let (tenant, id) = (call.tenant(), named.parse::<CloudPcId>().map_err(|_| missing())?);
-    let found = call.store().read(move |reader| reader.cloud_pc(tenant, id)).await?;
+    let (request, id) = (call.clone(), named.parse::<CloudPcId>().map_err(|_| missing())?);
+    let found = call.store().read(move |reader| find_reached(&request, reader, id)).await?;
     found.map(|cloud_pc| cloud_pc.id).ok_or_else(missing)
 }
 

@@ -30,7 +30,7 @@ pub const USERS_MAX: u64 = 100_000;
 const USER_ADMINISTRATORS: [&str; 2] = ["Global Administrator", "Privileged Authentication Administrator"];
 
 /// A user by id or name.
-pub(super) fn by_key(reader: &Reader<'_>, tenant: TenantId, key: &str) -> Result<User, Problem> {
+pub(crate) fn by_key(reader: &Reader<'_>, tenant: TenantId, key: &str) -> Result<User, Problem> {
     let user = match key.parse() {
         Ok(id) => reader.user(tenant, id)?,
         Err(_) => reader.user_by_name(tenant, key)?,

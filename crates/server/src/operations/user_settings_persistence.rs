@@ -29,7 +29,7 @@ const IDS_MAX: usize = 500;
 async fn check_assignment(call: &Arc<Call>) -> Result<(), Problem> {
     let request = call.clone();
     let check = move |reader: &Reader<'_>| {
-        documents::assigned_group(reader, request.tenant(), request.key(0), request.key(1)).map(drop)
+        documents::assigned_group(&request, reader, request.key(0), request.key(1)).map(drop)
     };
     call.store().read(check).await
 }

@@ -29,6 +29,25 @@ const DEVICE_READERS: &[&str] = &[
     "DeviceManagementManagedDevices.Read.All",
     "DeviceManagementManagedDevices.ReadWrite.All",
 ];
+const ASSIGNMENT_READERS: &[&str] = &[
+    "CloudPC.Read.All",
+    "CloudPC.ReadWrite.All",
+    "DeviceManagementRBAC.Read.All",
+    "DeviceManagementRBAC.ReadWrite.All",
+];
+const ASSIGNMENT_WRITERS: &[&str] = &["CloudPC.ReadWrite.All", "DeviceManagementRBAC.ReadWrite.All"];
+const ROLE_READERS: &[&str] = &[
+    "CloudPC.Read.All",
+    "CloudPC.ReadWrite.All",
+    "DeviceManagementRBAC.Read.All",
+    "DeviceManagementRBAC.ReadWrite.All",
+    "RoleManagement.Read.CloudPC",
+    "RoleManagement.ReadWrite.CloudPC",
+    "RoleManagement.Read.All",
+    "Directory.Read.All",
+];
+const ROLE_WRITERS: &[&str] =
+    &["CloudPC.ReadWrite.All", "DeviceManagementRBAC.ReadWrite.All", "RoleManagement.ReadWrite.CloudPC"];
 /// Permissions to read whole accounts of all users.
 pub(crate) const WHOLE_USERS: &[&str] =
     &["User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"];
@@ -98,6 +117,16 @@ pub static READ_DEVICES: Access = any_of(DEVICE_READERS);
 pub static WRITE: Access = any_of(WRITERS);
 /// Write access for signed-in users only.
 pub static WRITE_SIGNED_IN: Access = Access { application: &[], ..any_of(WRITERS) };
+/// Read access for signed-in users only.
+pub static READ_OWN_ROLES: Access = Access { application: &[], ..any_of(READERS) };
+/// Access to read role assignments.
+pub static READ_ASSIGNMENTS: Access = any_of(ASSIGNMENT_READERS);
+/// Access to write role assignments.
+pub static WRITE_ASSIGNMENTS: Access = any_of(ASSIGNMENT_WRITERS);
+/// Access to read role definitions and resource actions.
+pub static READ_ROLES: Access = any_of(ROLE_READERS);
+/// Access to write role definitions.
+pub static WRITE_ROLES: Access = any_of(ROLE_WRITERS);
 /// Administration of this installation.
 pub static ADMINISTER: Access = any_of(ADMINISTRATORS);
 /// Access to `configureAgent`.

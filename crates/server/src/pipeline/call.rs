@@ -17,6 +17,7 @@ use super::{Answer, Problem};
 use crate::app::App;
 use crate::caller::{Caller, CallerUser, TokenOrigin};
 use crate::config::Fidelity;
+use crate::rbac::{ADMINISTRATORS, ScopeTags};
 use crate::request::Peer;
 
 /// A request that passed all checks that do not depend on the operation.
@@ -31,6 +32,8 @@ pub struct Call {
     pub edm: &'static Edm,
     /// The operation, with keys and arguments of the path.
     pub target: ResolvedTarget,
+    /// The scope tags that limit what the call reads and changes.
+    pub scope_tags: ScopeTags,
     /// Query options.
     pub options: QueryOptions,
     /// The body; empty if there is none.
@@ -91,7 +94,9 @@ impl Call {
         at: Timestamp,
     ) -> Self {
         let name = "scenario";
-        let user = CallerUser { id: UserId(Uuid::nil()), user_principal_name: name.into(), roles: Vec::new() };
+        // Whoever loads a scenario administers the installation.
+        let roles = vec![ADMINISTRATORS[0].to_owned()];
+        let user = CallerUser { id: UserId(Uuid::nil()), user_principal_name: name.into(), roles };
         let caller = Caller {
             tenant_id,
             app_id: None,
@@ -107,6 +112,7 @@ impl Call {
             at,
             edm: Edm::of(Version::Beta),
             target,
+            scope_tags: ScopeTags::All,
             options: QueryOptions::default(),
             body,
             prefer: Prefer::default(),

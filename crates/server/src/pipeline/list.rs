@@ -7,6 +7,7 @@
 //! values.
 
 mod delta;
+mod in_memory;
 mod property;
 mod scan;
 mod source;
@@ -28,6 +29,7 @@ use scan::{Count, PageExpansion, PageScan, ScanPage, SliceInput};
 use source::Planned;
 
 pub use delta::{DeltaCollection, delta};
+pub use in_memory::{count_in_memory, in_memory, in_memory_as};
 pub use property::ListProperty;
 pub use scan::{SCAN_ROWS_MAX, SCAN_TIME_MAX, SLICE_ROWS};
 pub(crate) use scan::{ScanBudget, scan_limit_reached};
@@ -96,6 +98,17 @@ pub trait Collection: Send + 'static {
         Ok(None)
     }
 
+    /// Whether [`Self::rows`] has rows that the caller may not see. Such a collection has no
+    /// [`Self::source`].
+    fn hides_rows(&self) -> bool {
+        false
+    }
+
+    /// Whether the caller may see a row, if the collection hides any.
+    fn is_visible(&self, _reader: &Reader<'_>, _row: &Self::Row) -> Result<bool, Problem> {
+        Ok(true)
+    }
+
     /// Returns the source that selects and sorts rows in the store, if there is one.
     fn source(&self) -> Option<&dyn ListSource<Self::Row>> {
         None
@@ -138,24 +151,6 @@ pub async fn page<C: Collection>(call: &Arc<Call>, collection: C) -> Result<Answ
         budget,
     };
     run_in_slices(&call, request, ListRequest::page).await
-}
-
-/// Answers with a page of a collection in memory.
-pub async fn in_memory<T: Serialize + Clone + Send + 'static>(
-    call: &Arc<Call>,
-    rows: Vec<T>,
-) -> Result<Answer, Problem> {
-    in_memory_as(call, rows, |row: &T, _| row.clone()).await
-}
-
-/// Answers with a page of a collection in memory, each row converted by `view`.
-pub async fn in_memory_as<T, V, F>(call: &Arc<Call>, rows: Vec<T>, view: F) -> Result<Answer, Problem>
-where
-    T: Clone + Send + 'static,
-    V: Serialize + 'static,
-    F: Fn(&T, PropertySet) -> V + Send + 'static,
-{
-    page(call, InMemory { rows, view }).await
 }
 
 /// Answers `$count` of a collection.
@@ -272,6 +267,7 @@ impl<C: Collection> ListRequest<C> {
         }
         let (call, options, count) = (&self.call, &self.call.options, self.total);
         if has_consecutive_rows(options)
+            && !self.collection.hides_rows()
             && let Some(stored) =
                 self.collection.stored_page(reader, self.position.as_deref(), page_rows::<C>(options))?
         {
@@ -307,35 +303,6 @@ impl<C: Collection> ListRequest<C> {
         let ScanPage { rows, next } = &expansion.page;
         let next_link = next.as_ref().map(|position| next_link(call, &self.collection, position));
         Ok(ControlFlow::Break(Answer::Json(write(&self.collection, call, rows, count, next_link.as_deref()))))
-    }
-}
-
-struct InMemory<T, F> {
-    rows: Vec<T>,
-    view: F,
-}
-
-impl<T, V, F> Collection for InMemory<T, F>
-where
-    T: Clone + Send + 'static,
-    V: Serialize + 'static,
-    F: Fn(&T, PropertySet) -> V + Send + 'static,
-{
-    type Row = (usize, T);
-
-    fn rows(&self, _: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<Self::Row>, Problem> {
-        let start = position
-            .map_or(Ok(0), |text| text.parse::<usize>().map(|last| last + 1))
-            .map_err(|_| invalid_skip_token())?;
-        Ok(self.rows.iter().cloned().enumerate().skip(start).take(limit).collect())
-    }
-
-    fn position(&self, row: &Self::Row) -> String {
-        row.0.to_string()
-    }
-
-    fn view<'a>(&'a self, row: &'a Self::Row, set: PropertySet) -> impl Serialize + 'a {
-        (self.view)(&row.1, set)
     }
 }
 

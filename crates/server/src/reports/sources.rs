@@ -35,13 +35,17 @@ impl OfCloudPcs {
 
 impl ReportSource for OfCloudPcs {
     fn next(&mut self, reader: &Reader<'_>) -> Result<ReportPiece, Problem> {
-        let scope = &self.scope;
+        let scope = &mut self.scope;
         let cloud_pcs = match scope.cloud_pc {
             Some(id) => reader.cloud_pc(scope.tenant, id)?.into_iter().collect(),
             None => reader.cloud_pc_list(scope.tenant, None, self.after, CLOUD_PCS_READ)?,
         };
         let mut piece = ReportPiece { rows: Vec::new(), read: 0, ended: cloud_pcs.len() < CLOUD_PCS_READ };
         for cloud_pc in &cloud_pcs {
+            if !scope.includes(reader, Some(cloud_pc))? {
+                piece.read += 1;
+                continue;
+            }
             let (rows, read) = (self.rows)(scope, reader, cloud_pc)?;
             piece.rows.extend(rows);
             piece.read += read + 1;

@@ -63,8 +63,20 @@ enum BulkActionProperties<'a> {
     Resize { target_service_plan_id: String },
     Restore { restore_point_date_time: Time, time_range: &'static str, ignore_unhealthy_snapshots: bool },
     CreateSnapshot { storage_account_id: Option<&'a str>, access_tier: Option<&'a str> },
+    SetReviewStatus { review_status: BulkReviewStatus<'a> },
     ModifyDiskEncryptionType { disk_encryption_type: &'static str },
     DisasterRecovery { capability_type: Option<&'a str>, license_type: Option<&'a str> },
+}
+
+/// `cloudPcReviewStatus`, as far as a request sets it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BulkReviewStatus<'a> {
+    in_review: bool,
+    user_access_level: &'static str,
+    subscription_id: Option<&'a str>,
+    azure_storage_account_id: Option<&'a str>,
+    access_tier: &'static str,
 }
 
 /// Returns the view of a bulk action.
@@ -109,6 +121,21 @@ fn own_properties(request: &BulkRequest) -> BulkActionProperties<'_> {
         BulkRequest::CreateSnapshot => {
             BulkActionProperties::CreateSnapshot { storage_account_id: None, access_tier: None }
         }
+        BulkRequest::SetReviewStatus {
+            in_review,
+            user_access_level,
+            subscription_id,
+            azure_storage_account_id,
+            access_tier,
+        } => BulkActionProperties::SetReviewStatus {
+            review_status: BulkReviewStatus {
+                in_review: *in_review,
+                user_access_level: (*user_access_level).into(),
+                subscription_id: subscription_id.as_deref(),
+                azure_storage_account_id: azure_storage_account_id.as_deref(),
+                access_tier: (*access_tier).into(),
+            },
+        },
         BulkRequest::ModifyDiskEncryptionType { disk_encryption_type } => {
             BulkActionProperties::ModifyDiskEncryptionType { disk_encryption_type: (*disk_encryption_type).into() }
         }

@@ -1,24 +1,47 @@
-//! The names of service plans and images, for views that show them.
+//! The names of service plans and images and the scope tags of policies, for views that show them.
 
-use cloudpc_model::{GalleryImage, ImageId, ServicePlan, ServicePlanId, TenantId};
+use cloudpc_model::{CloudPc, GalleryImage, ImageId, ServicePlan, ServicePlanId, TenantId};
 use cloudpc_store::{Reader, StoreError};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use crate::rbac::DEFAULT_TAG;
+
+static DEFAULT_TAGS: LazyLock<[String; 1]> = LazyLock::new(|| [DEFAULT_TAG.to_owned()]);
 
 /// The service plans and images of a tenant. There are few, so they are read whole.
 #[derive(Debug, Default)]
 pub struct Catalog {
     plans: Vec<ServicePlan>,
     images: Vec<GalleryImage>,
+    /// The scope tags of policies that have others than the default one, by the policies' ids in
+    /// lower case.
+    scope_tags: HashMap<String, Vec<String>>,
 }
 
 impl Catalog {
     /// Reads the catalog of a tenant.
     pub fn read(reader: &Reader<'_>, tenant: TenantId) -> Result<Self, StoreError> {
-        Ok(Self { plans: reader.service_plan_list(tenant)?, images: reader.image_list(tenant)? })
+        let tags = reader.policy_scope_tags(tenant)?.into_iter().filter(|(_, tags)| !tags.is_empty());
+        Ok(Self {
+            plans: reader.service_plan_list(tenant)?,
+            images: reader.image_list(tenant)?,
+            scope_tags: tags.map(|(policy, tags)| (policy.to_ascii_lowercase(), tags)).collect(),
+        })
     }
 
     /// Returns a service plan by id.
     pub fn plan(&self, id: ServicePlanId) -> Option<&ServicePlan> {
         self.plans.iter().find(|plan| plan.id == id)
+    }
+
+    /// Returns the scope tags of a Cloud PC: those of its policy.
+    pub(super) fn scope_tags(&self, cloud_pc: &CloudPc) -> &[String] {
+        if self.scope_tags.is_empty() {
+            return &DEFAULT_TAGS[..];
+        }
+        let policy = cloud_pc.provisioning_policy_id.to_ascii_lowercase();
+        self.scope_tags.get(&policy).map_or(&DEFAULT_TAGS[..], Vec::as_slice)
     }
 
     pub(super) fn plans(&self) -> impl Iterator<Item = &ServicePlan> {

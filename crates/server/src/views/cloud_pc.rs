@@ -74,7 +74,7 @@ struct Beta<'a> {
     allotment_display_name: Option<&'a str>,
     connection_setting: ConnectionSetting,
     connection_settings: ConnectionSetting,
-    scope_ids: [&'static str; 1],
+    scope_ids: &'a [String],
     group_detail: Option<&'a str>,
     user_detail: Option<&'a str>,
     shared_device_detail: Option<&'a str>,
@@ -124,7 +124,7 @@ pub fn cloud_pc<'a>(
     let unknown_enum_members = context.unknown_enum_members || set == PropertySet::Stored;
     CloudPcView {
         v1: v1(&row.cloud_pc, catalog, beta && unknown_enum_members),
-        beta: beta.then(|| self::beta(&row.cloud_pc, unknown_enum_members)),
+        beta: beta.then(|| self::beta(&row.cloud_pc, catalog, unknown_enum_members)),
         selectable: (beta && set != PropertySet::Default).then(|| selectable(row)),
     }
 }
@@ -187,7 +187,7 @@ fn v1<'a>(cloud_pc: &'a CloudPc, catalog: &'a Catalog, unknown_enum_members: boo
     }
 }
 
-fn beta(cloud_pc: &CloudPc, unknown_enum_members: bool) -> Beta<'_> {
+fn beta<'a>(cloud_pc: &'a CloudPc, catalog: &'a Catalog, unknown_enum_members: bool) -> Beta<'a> {
     let connection_setting = ConnectionSetting { enable_single_sign_on: cloud_pc.single_sign_on };
     let detail = cloud_pc.status_detail.as_ref().map(|detail| Detail::new(&detail.code, &detail.message));
     Beta {
@@ -204,7 +204,7 @@ fn beta(cloud_pc: &CloudPc, unknown_enum_members: bool) -> Beta<'_> {
         allotment_display_name: None,
         connection_setting,
         connection_settings: connection_setting,
-        scope_ids: ["0"],
+        scope_ids: catalog.scope_tags(cloud_pc),
         group_detail: None,
         user_detail: None,
         shared_device_detail: None,

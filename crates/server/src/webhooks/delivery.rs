@@ -2,7 +2,7 @@
 
 use cloudpc_drivers::Post;
 use cloudpc_graph::resolve::Scope;
-use cloudpc_model::{DocumentKey, DocumentType, TenantId, Timestamp};
+use cloudpc_model::{Change, DocumentKey, DocumentType, TenantId, Timestamp};
 use cloudpc_store::{FeedPosition, Reader, StoreError, WebhookDelivery};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
@@ -13,8 +13,10 @@ use url::Url;
 use super::{STORE_PAUSE, Scenario, message};
 use crate::app::App;
 use crate::caller::Caller;
+use crate::events;
 use crate::identity::AuthenticationError;
 use crate::pipeline::{READ, access};
+use crate::rbac::{self, EffectivePermissions};
 
 /// Changes that one step reads.
 const READ_MAX: usize = 500;
@@ -40,7 +42,15 @@ enum Todo {
     /// Nothing to send, but where it stands changes: the row before and after.
     Record(WebhookDelivery, WebhookDelivery),
     /// A message.
-    Send { webhook: WebhookDelivery, url: String, notifications: Vec<Value>, through: FeedPosition },
+    Send { webhook: WebhookDelivery, url: String, notifications: Vec<Notification>, through: FeedPosition },
+}
+
+/// What a message tells of a change.
+#[derive(Clone)]
+struct Notification {
+    /// The change; none if changes were missed.
+    change: Option<Change>,
+    shown: Value,
 }
 
 /// Delivers what there is for a webhook. Returns its key.
@@ -87,7 +97,8 @@ fn todo(reader: &Reader<'_>, tenant: TenantId, id: &str) -> Result<Todo, StoreEr
     let text = |name: &str| document.body.get(name).and_then(Value::as_str).unwrap_or_default();
     let url = text("notificationUrl").to_owned();
     let Ok(entries) = reader.changes_after(tenant, webhook.position, READ_MAX)? else {
-        let (notifications, through) = (vec![message::missed(&webhook)], reader.change_head(tenant)?);
+        let missed = Notification { change: None, shown: message::missed(&webhook) };
+        let (notifications, through) = (vec![missed], reader.change_head(tenant)?);
         return Ok(Todo::Send { webhook, url, notifications, through });
     };
     let Some(scenario) = Scenario::named(text("scenario")) else {
@@ -96,7 +107,8 @@ fn todo(reader: &Reader<'_>, tenant: TenantId, id: &str) -> Result<Todo, StoreEr
     };
     let (mut notifications, mut through) = (Vec::new(), webhook.position);
     for entry in &entries {
-        notifications.extend(scenario.notification(reader, &webhook, entry)?);
+        let shown = scenario.notification(reader, &webhook, entry)?;
+        notifications.extend(shown.map(|shown| Notification { change: Some(entry.change.clone()), shown }));
         through.number = entry.number;
         if notifications.len() == NOTIFICATIONS_MAX {
             break;
@@ -117,14 +129,19 @@ enum Undelivered {
     Refused(String),
 }
 
+/// Sends a message of what the webhook's creator may see. Returns whether there was anything.
 async fn send(
     app: &App,
     webhook: &WebhookDelivery,
     url: &str,
-    notifications: Vec<Value>,
+    notifications: Vec<Notification>,
     through: FeedPosition,
-) -> Result<(), Undelivered> {
-    check_receiver(app, webhook).await?;
+) -> Result<bool, Undelivered> {
+    let caller = check_receiver(app, webhook).await?;
+    let notifications = seen_by(app, caller, notifications).await?;
+    if notifications.is_empty() {
+        return Ok(false);
+    }
     let url = Url::parse(url).map_err(|error| Undelivered::Refused(format!("The address is no URL: {error}.")))?;
     let policy = app.webhooks.policy(&url);
     let body = json!({ "value": notifications }).to_string().into_bytes();
@@ -135,14 +152,14 @@ async fn send(
     let answer =
         app.webhooks.fetcher.post(post, &policy).await.map_err(|why| Undelivered::Failed(format!("{why}.")))?;
     match answer.status {
-        200..=299 => Ok(()),
+        200..=299 => Ok(true),
         410 => Err(Undelivered::Refused("The receiver answered with status 410: it wants no more messages.".into())),
         status => Err(Undelivered::Failed(format!("The receiver answered with status {status}."))),
     }
 }
 
 /// Checks that the caller who created or resumed the webhook may still read what it delivers.
-async fn check_receiver(app: &App, webhook: &WebhookDelivery) -> Result<(), Undelivered> {
+async fn check_receiver(app: &App, webhook: &WebhookDelivery) -> Result<Caller, Undelivered> {
     let caller: Caller = serde_json::from_str(&webhook.caller).map_err(|_| {
         Undelivered::Refused("Another version created the webhook. Resume it by cloudpc.replay.".into())
     })?;
@@ -153,6 +170,35 @@ async fn check_receiver(app: &App, webhook: &WebhookDelivery) -> Result<(), Unde
         AuthenticationError::Unavailable(why) => Undelivered::Failed(why.to_string()),
     })?;
     access::check(&READ, &caller, &Scope::Tenant, app.fidelity).map_err(|error| {
+        Undelivered::Refused(format!("Who created the webhook may not read its changes: {}", error.message))
+    })?;
+    Ok(caller)
+}
+
+/// Returns the notifications that the roles of a caller let them see now.
+async fn seen_by(app: &App, caller: Caller, notifications: Vec<Notification>) -> Result<Vec<Value>, Undelivered> {
+    if !rbac::is_limited(&caller) {
+        return Ok(notifications.into_iter().map(|notification| notification.shown).collect());
+    }
+    let read = move |reader: &Reader<'_>| {
+        let permissions = EffectivePermissions::of(reader, &caller)?;
+        let mut seen = Vec::new();
+        for Notification { change, shown } in notifications {
+            let Some(change) = change else {
+                seen.push(shown);
+                continue;
+            };
+            if let Err(error) = rbac::check(&permissions, events::requirement_of(change.entity_type)) {
+                return Ok(Err(error));
+            }
+            if events::seen_by(reader, caller.tenant_id, &permissions, change)?.is_some() {
+                seen.push(shown);
+            }
+        }
+        Ok::<_, StoreError>(Ok(seen))
+    };
+    let seen = app.store.read(read).await.map_err(|error| Undelivered::Failed(error.to_string()))?;
+    seen.map_err(|error| {
         Undelivered::Refused(format!("Who created the webhook may not read its changes: {}", error.message))
     })
 }
@@ -175,12 +221,13 @@ fn headers(app: &App, webhook: &WebhookDelivery, id: &str, body: &[u8]) -> Heade
 fn after(
     webhook: &WebhookDelivery,
     through: FeedPosition,
-    sent: Result<(), Undelivered>,
+    sent: Result<bool, Undelivered>,
     now: Timestamp,
 ) -> WebhookDelivery {
     let webhook = webhook.clone();
     match sent {
-        Ok(()) => WebhookDelivery {
+        Ok(false) => WebhookDelivery { position: through, ..webhook },
+        Ok(true) => WebhookDelivery {
             position: through,
             attempts: 0,
             failing_since: None,

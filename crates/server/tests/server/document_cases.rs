@@ -4,8 +4,9 @@
 
 use cloudpc_graph::edm::TypeRef;
 use cloudpc_graph::{Edm, Version};
-use cloudpc_model::{Document, DocumentKey, DocumentType, Product, ServicePlan, TenantId};
+use cloudpc_model::{Document, DocumentKey, DocumentType, Product, READER_ROLE, ServicePlan, TenantId};
 use cloudpc_server::documents::{self, Binding, DocumentKind, DocumentShape, Fact, Verb};
+use cloudpc_server::rbac::DEFAULT_TAG;
 use cloudpc_store::{DocumentIndex, Subscription, Tx};
 use serde_json::{Map, Value, json};
 
@@ -32,6 +33,7 @@ fn case(key: &'static str, Binding { kind, verb }: Binding) -> Case {
     let operation = operations.into_iter().find(|operation| operation.key == key).unwrap();
     let path = operation.path.replace("/deviceManagement/virtualEndpoint", "").replace("-id}", "}");
     let path = path.replace("/deviceManagement", "..");
+    let path = if path.starts_with("/roleManagement") { format!("~{path}") } else { path };
     let path =
         if verb == Verb::Delete && kind.parent().is_none() { path.replace('{', &format!("{{{UNUSED}")) } else { path };
     let (body, wrong, optional) = match verb {
@@ -43,9 +45,9 @@ fn case(key: &'static str, Binding { kind, verb }: Binding) -> Case {
     Case::of_document(key, operation.method.name(), Box::leak(path.into_boxed_str()), body, wrong, optional)
 }
 
-/// Whether a path names a document that all tenants have.
+/// Whether a path names something that all tenants have.
 pub fn is_shared(path: &str) -> bool {
-    path.contains("{cloudPcSupportedRegion}")
+    path.contains("{cloudPcSupportedRegion}") || path.contains("{resourceNamespace}")
 }
 
 /// Returns a body with everything that the kind requires.
@@ -114,6 +116,14 @@ fn specific(kind: &DocumentKind) -> Vec<(&'static str, Value)> {
             ),
         ],
         DocumentType::AlertRule => vec![("threshold", json!({"operator": "greaterOrEqual", "target": 1}))],
+        DocumentType::UnifiedRoleDefinition => {
+            vec![("rolePermissions", json!([{"allowedResourceActions": ["Microsoft.CloudPC/CloudPCs/Read"]}]))]
+        }
+        DocumentType::UnifiedRoleAssignmentMultiple => vec![
+            ("principalIds", json!([ASSIGNED])),
+            ("roleDefinitionId", json!(READER_ROLE.id)),
+            ("appScopeIds", json!([DEFAULT_TAG])),
+        ],
         _ => Vec::new(),
     }
 }

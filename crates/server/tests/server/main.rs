@@ -27,6 +27,7 @@ mod lists;
 mod model;
 mod paging;
 mod provisioning;
+mod rbac;
 mod reports;
 mod reviews;
 mod scans;

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cloudpc_model::{AppId, DocumentKey, DocumentType};
+use cloudpc_model::{ADMINISTRATOR_ROLE, AppId, DocumentKey, DocumentType};
 use cloudpc_server::config::Config;
 use cloudpc_store::{DocumentIndex, StoreError};
 use hmac::{Hmac, KeyInit, Mac};
@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use crate::world::{DESK_1, DEVICE_1, Reply, TestServer, Who};
+use crate::world::{DESK_1, DESK_2, DEVICE_1, Reply, TestServer, Who};
 
 const WEBHOOKS: &str = "/beta/deviceManagement/virtualEndpoint/webhooks";
 const COMPLETES: &str = "When a remote action on a Cloud PC completes";
@@ -362,4 +362,46 @@ async fn a_tenant_has_at_most_twenty_webhooks() {
         (refused.status, &refused.json()["error"]["code"]),
         (StatusCode::FORBIDDEN, &json!("quotaLimitReached"))
     );
+}
+
+#[tokio::test]
+async fn a_webhook_delivers_what_the_roles_of_its_creator_reach_and_no_longer_than_they_do() {
+    let server = server().await;
+    let body = json!({
+        "displayName": "Seven", "scopeIds": ["7"],
+        "imageId": "microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc",
+        "domainJoinConfigurations": [{"domainJoinType": "azureADJoin", "regionName": "automatic"}],
+    });
+    let policies = "/beta/deviceManagement/virtualEndpoint/provisioningPolicies";
+    let policy = server.call(Who::Ada, "POST", policies, Some(body)).await.json()["id"].as_str().unwrap().to_owned();
+    let put = move |tx: &mut cloudpc_store::Tx<'_>| {
+        let tenant = crate::world::OWNER_TENANT.parse().unwrap();
+        let before = tx.cloud_pc(tenant, DESK_1.parse().unwrap())?.unwrap();
+        let after = cloudpc_model::CloudPc { provisioning_policy_id: policy.clone(), ..before.clone() };
+        tx.cloud_pc_update_from(&before, &after)
+    };
+    server.app.store.write::<_, StoreError, _>("test.write", put).await.unwrap();
+    let assignment = crate::rbac::assign(&server, crate::rbac::ALAN, ADMINISTRATOR_ROLE.id, &["7"]).await;
+    let receiver = Receiver::new().await;
+    let made = create(&server, Who::Alan, &receiver.url(), CHANGES).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made}");
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    let reboot = async |id: &str| {
+        let path = format!("/beta/deviceManagement/virtualEndpoint/cloudPCs/{id}/reboot");
+        assert_eq!(server.post(Who::Writer, &path).await.status, 204);
+        server.rest().await;
+    };
+    reboot(DESK_2).await;
+    reboot(DESK_1).await;
+    let is_done =
+        |receiver: &Receiver| receiver.notifications().iter().any(|seen| seen["resourceData"]["state"] == "done");
+    receiver.wait(is_done).await;
+    let seen = receiver.notifications();
+    assert!(seen.iter().all(|seen| seen["resource"].as_str().unwrap().contains(DESK_1)), "{seen:#?}");
+    assert_eq!(server.call(Who::Ada, "DELETE", &assignment, None).await.status, 204);
+    let count = receiver.count();
+    reboot(DESK_1).await;
+    let suspended = wait_for_status(&server, Who::Ada, &id, "suspended").await;
+    assert!(suspended["statusDetail"].as_str().unwrap().contains("CloudPCs/Read"), "{suspended}");
+    assert_eq!(receiver.count(), count);
 }

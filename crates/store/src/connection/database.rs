@@ -67,6 +67,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0029_remote_sessions.sql"),
     include_str!("../../migrations/0030_bulk_actions.sql"),
     include_str!("../../migrations/0031_reviews_and_activations.sql"),
+    include_str!("../../migrations/0032_built_in_roles.sql"),
     include_str!("../../migrations/0034_alerts.sql"),
 ];
 

@@ -624,6 +624,7 @@ fn read_all(reader: &Reader<'_>) -> Result<(), StoreError> {
     let kind = DocumentType::CloudPcUserSettingAssignment;
     reader.document_children(TENANT, kind, &["parent"], 1)?;
     reader.document_assignments(TENANT, kind, &[GroupId(GUID)])?;
+    reader.role_assignments_of(TENANT, &[GUID])?;
     reader.document_count(TENANT, kind, "parent")?;
     reader.document_holders(TENANT, kind, &["target"])?;
     reader.image_uses(TENANT, &ImageId("image".into()))?;

@@ -10,7 +10,7 @@ use super::rights;
 use crate::documents::kind::{DocumentChange, DocumentKind, Hooks, Rights, Verb};
 use crate::pipeline::Problem;
 
-static RIGHTS: Rights = rights("CrossCloudGovernmentOrganizationMapping");
+static RIGHTS: Rights = rights("OrganizationSettings");
 
 const IDS: &str = "organizationIdsInUSGovCloud";
 

@@ -47,8 +47,10 @@ impl Hooks for ExportJob {
         Ok(format!("{pascal}__{guid}"))
     }
 
-    fn check(&self, _reader: &Reader<'_>, change: &mut DocumentChange<'_>) -> Result<(), Problem> {
-        Ok(check(&change.new.body)?)
+    fn check(&self, reader: &Reader<'_>, change: &mut DocumentChange<'_>) -> Result<(), Problem> {
+        check(&change.new.body)?;
+        let report = change.new.body.get("reportName").and_then(Value::as_str).unwrap_or_default();
+        exports::check_roles(reader, &change.call.caller, report)
     }
 
     fn after(

@@ -5,7 +5,7 @@ use cloudpc_model::DocumentType;
 use super::rights;
 use crate::documents::kind::{DocumentKind, READ_ONLY, Rights};
 
-static RIGHTS: Rights = rights("ServicePlans");
+static RIGHTS: Rights = rights("ServicePlan");
 
 /// `cloudPcServicePlan`
 pub(super) static SERVICE_PLAN: DocumentKind = DocumentKind::many(

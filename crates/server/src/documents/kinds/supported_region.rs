@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::rights;
 use crate::documents::kind::{DocumentKind, READ_ONLY, Rights};
 
-static RIGHTS: Rights = rights("SupportedRegions");
+static RIGHTS: Rights = rights("SupportedRegion");
 
 /// `cloudPcSupportedRegion`
 pub(super) static SUPPORTED_REGION: DocumentKind = DocumentKind::many(

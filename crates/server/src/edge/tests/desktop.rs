@@ -29,6 +29,7 @@ use crate::desktop::{
     TICKET_TIME_MAX,
 };
 use crate::identity::OldKeys;
+use crate::rbac::ADMINISTRATORS;
 use crate::{app, scenario};
 
 /// A Cloud PC in `world.toml`.
@@ -552,9 +553,15 @@ async fn every_opened_desktop_is_audited() {
     assert_eq!(rows().await, [&expected[..], &before].concat());
 }
 
+/// Gives a user a directory role that lets them see the machines of others.
+fn administrator(user: User) -> User {
+    User { roles: vec![ADMINISTRATORS[1].into()], ..user }
+}
+
 #[tokio::test]
 async fn a_ticket_grants_only_its_callers_current_permissions() {
     let desktops = DesktopServer::new().await;
+    desktops.change_user(ALAN, administrator).await;
     let alan = DesktopAdmission { caller: desktops.user(ALAN).await, ..desktops.admission().await };
     let (unopened, lost) = (desktops.ticket(&alan).await, desktops.ticket(&desktops.view_admission().await).await);
     let (ticket, cookie) = desktops.page_of(&alan).await;
@@ -596,11 +603,26 @@ async fn disabling_an_application_ends_its_desktops() {
 #[tokio::test]
 async fn losing_write_permission_ends_a_desktop() {
     let desktops = DesktopServer::new().await;
+    desktops.change_user(ALAN, administrator).await;
     let alan = DesktopAdmission { caller: desktops.user(ALAN).await, ..desktops.admission().await };
     let (mut socket, mut screen) = desktops.view_as(&alan).await;
     desktops.change_user(ALAN, |user| User { permissions: vec!["CloudPC.Read.All".into()], ..user }).await;
     assert_eq!(closed_with(&mut socket).await, CloseCode::Policy);
     assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn losing_a_role_ends_a_desktop_of_another_users_machine() {
+    let desktops = DesktopServer::new().await;
+    desktops.change_user(ALAN, administrator).await;
+    let alan = DesktopAdmission { caller: desktops.user(ALAN).await, ..desktops.admission().await };
+    let unopened = desktops.ticket(&alan).await;
+    let (mut socket, mut screen) = desktops.view_as(&alan).await;
+    desktops.change_user(ALAN, |user| User { roles: Vec::new(), ..user }).await;
+    assert_eq!(closed_with(&mut socket).await, CloseCode::Policy);
+    assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
+    let page = desktops.open(&unopened).await;
+    assert!(page.starts_with("HTTP/1.1 403 ") && page.contains("revoked"), "{page}");
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! Tests of event streams: what they show to whom, where they continue, and when they end.
 
-use cloudpc_model::UserId;
-use cloudpc_store::{Application, FeedPosition, User, UserProfile};
+use cloudpc_model::{Document, DocumentKey, DocumentType, Object, READER_ROLE, Timestamp, UserId};
+use cloudpc_store::{Application, DocumentIndex, FeedPosition, StoreError, Tx, User, UserProfile};
 use http_body_util::BodyExt as _;
+use serde_json::json;
 
 use super::*;
 use crate::events::{
@@ -229,4 +230,71 @@ async fn a_quiet_stream_sends_heartbeats() {
         assert!(text.contains(&format!("id: {position}\n")) && !text.contains("data:"), "{text}");
         assert_eq!(before.elapsed().as_secs(), EVENT_HEARTBEAT.as_secs());
     }
+}
+
+/// Writes a provisioning policy with this scope tag.
+async fn put_policy(server: &TestServer, name: &'static str, tag: &'static str) {
+    let document =
+        document(DocumentType::CloudPcProvisioningPolicy, name, json!({"displayName": name, "scopeIds": [tag]}));
+    let put = move |tx: &mut Tx<'_>| tx.document_insert(&document, &DocumentIndex::default());
+    server.edge.app.store.write::<_, StoreError, _>("test.write", put).await.unwrap().unwrap();
+}
+
+async fn delete(server: &TestServer, kind: DocumentType, id: &'static str) {
+    let drop = move |tx: &mut Tx<'_>| tx.document_delete(tenant(1), &DocumentKey::new(kind, id), &[]);
+    server.edge.app.store.write::<_, StoreError, _>("test.write", drop).await.unwrap().unwrap();
+}
+
+fn document(kind: DocumentType, id: &str, body: Value) -> Document {
+    Document {
+        tenant_id: tenant(1),
+        key: DocumentKey::new(kind, id),
+        revision: 1,
+        body: body.as_object().unwrap().clone(),
+        status: Object::new(),
+        secret_counts: Object::new(),
+        created_at: Timestamp(0),
+        modified_at: Timestamp(0),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_shows_what_the_roles_of_its_user_reach_and_no_longer_than_they_do() {
+    let server = TestServer::new().await;
+    application(&server, tenant(1), READ).await;
+    let id = UserId::random(server.edge.app.rng.as_ref());
+    let user = User {
+        tenant_id: tenant(1),
+        id,
+        user_principal_name: "ada@contoso.test".into(),
+        display_name: "Ada".into(),
+        password_hash: None,
+        roles: Vec::new(),
+        permissions: vec!["CloudPC.Read.All".into()],
+        enabled: true,
+        profile: UserProfile::default(),
+        created_at: None,
+    };
+    let app = &server.edge.app;
+    app.store.write("test.write", move |tx| tx.user_put(&user)).await.unwrap();
+    let base = BaseAddress("http://a".into());
+    let token = app.identity.issue_for_user(&base, tenant(1), "ada@contoso.test", None).await.unwrap().token;
+    assert_eq!(refusal(open(&server, &token, "", None).await).await, (403, "Forbidden".into()));
+
+    let body = json!({"principalIds": [id], "roleDefinitionId": READER_ROLE.id, "appScopeIds": ["7"]});
+    let assignment = document(DocumentType::UnifiedRoleAssignmentMultiple, "assignment", body);
+    let put = move |tx: &mut Tx<'_>| tx.document_insert(&assignment, &DocumentIndex::default());
+    app.store.write::<_, StoreError, _>("test.write", put).await.unwrap().unwrap();
+    let (mut stream, _) = follow(&server, &token).await;
+    put_policy(&server, "hidden", "0").await;
+    put_policy(&server, "seen", "7").await;
+    let text = event(&mut stream).await.unwrap();
+    assert!(text.contains(r#""name":"seen""#) && !text.contains("hidden"), "{text}");
+    delete(&server, DocumentType::CloudPcProvisioningPolicy, "hidden").await;
+    let text = event(&mut stream).await.unwrap();
+    assert!(text.contains(r#""change":"deleted""#) && text.contains(r#""name":null"#), "{text}");
+    delete(&server, DocumentType::UnifiedRoleAssignmentMultiple, "assignment").await;
+    delete(&server, DocumentType::CloudPcProvisioningPolicy, "seen").await;
+    let text = event(&mut stream).await.unwrap();
+    assert!(!text.contains("data:"), "only a heartbeat: {text}");
 }

@@ -1,12 +1,13 @@
 //! `POST …/bulkActions`
 
-use cloudpc_engine::NewBulkAction;
+use cloudpc_engine::{NewBulkAction, ReviewRequest};
 use cloudpc_graph::GraphError;
-use cloudpc_model::{BulkRequest, RestoreTimeRange, Timestamp};
+use cloudpc_model::{BlobAccessTier, BulkRequest, RestoreTimeRange, Timestamp, UserAccessLevel};
 use serde_json::Value;
 use std::sync::Arc;
 
 use crate::operations::cloud_pc;
+use crate::operations::cloud_pc::set_review_status::review_request;
 use crate::pipeline::{Answer, Call, Problem, check_chars, required};
 use crate::views::bulk_action::{BulkActionRow, bulk_action};
 
@@ -32,6 +33,8 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         request: request(&call)?,
         in_maintenance_window: flag(&call, "scheduledDuringMaintenanceWindow"),
     };
+    let (request, wanted) = (call.clone(), new.request.clone());
+    call.store().read(move |reader| super::check_roles(&request, reader, &wanted)).await?;
     let bulk = call.app.engine.accept_bulk(&call.request_context(), new).await?;
     let row = call.store().read(move |reader| BulkActionRow::read(reader, bulk)).await?;
     Ok(call.created(&row.bulk.id.to_string(), &bulk_action(&row)))
@@ -62,6 +65,7 @@ fn request(call: &Call) -> Result<BulkRequest, Problem> {
             cloud_pc::refuse_storage_account(call)?;
             (&["storageAccountId", "accessTier"], BulkRequest::CreateSnapshot)
         }
+        Some("SetReviewStatus") => (&["reviewStatus"], review(call)?),
         Some("Move") => (&[], BulkRequest::Move),
         Some("ReinstallAgent") => (&[], BulkRequest::ReinstallAgent),
         Some("ModifyDiskEncryptionType") => {
@@ -83,6 +87,30 @@ fn request(call: &Call) -> Result<BulkRequest, Problem> {
     };
     call.reject_other_properties(&[&COMMON, own].concat())?;
     Ok(request)
+}
+
+/// Returns `reviewStatus` of the body as a request.
+pub(in crate::operations) fn review(call: &Call) -> Result<BulkRequest, Problem> {
+    const NAME: &str = "reviewStatus";
+    let status = call.body.get(NAME).and_then(Value::as_object).ok_or_else(|| required(NAME))?;
+    Ok(match review_request(status)? {
+        ReviewRequest::Begin { user_access, subscription_id, storage_account_id, access_tier } => {
+            BulkRequest::SetReviewStatus {
+                in_review: true,
+                user_access_level: user_access,
+                subscription_id,
+                azure_storage_account_id: storage_account_id,
+                access_tier,
+            }
+        }
+        ReviewRequest::End => BulkRequest::SetReviewStatus {
+            in_review: false,
+            user_access_level: UserAccessLevel::default(),
+            subscription_id: None,
+            azure_storage_account_id: None,
+            access_tier: BlobAccessTier::default(),
+        },
+    })
 }
 
 fn untyped() -> GraphError {

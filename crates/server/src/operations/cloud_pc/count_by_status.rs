@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::pipeline::list::in_memory;
 use crate::pipeline::{Answer, Call, Problem};
+use crate::rbac::CloudPcScope;
 use crate::views::cloud_pc::status;
 
 /// Cloud PCs per query.
@@ -38,11 +39,13 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
 
 fn counts(call: &Call, reader: &Reader<'_>) -> Result<HashMap<CloudPcStatus, u32>, Problem> {
     let owner = super::owner(call, reader)?;
+    let scope = CloudPcScope::read(reader, call.tenant(), &call.scope_tags)?;
     let mut counts = HashMap::new();
     let mut after: Option<CloudPcId> = None;
     loop {
         let cloud_pcs = reader.cloud_pc_list(call.tenant(), owner, after, CHUNK_ROWS)?;
-        cloud_pcs.iter().for_each(|cloud_pc| *counts.entry(cloud_pc.status).or_default() += 1);
+        let seen = cloud_pcs.iter().filter(|cloud_pc| scope.includes(cloud_pc));
+        seen.for_each(|cloud_pc| *counts.entry(cloud_pc.status).or_default() += 1);
         if cloud_pcs.len() < CHUNK_ROWS {
             return Ok(counts);
         }

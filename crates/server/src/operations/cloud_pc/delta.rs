@@ -21,9 +21,13 @@ impl DeltaCollection for CloudPcs {
         (change.entity_type == EntityType::Action).then(|| change.parent.clone())
     }
 
+    fn visibility(&self) -> String {
+        self.scope.fingerprint()
+    }
+
     fn find(&self, reader: &Reader<'_>, id: &str) -> Result<Option<CloudPcRow>, Problem> {
         let Ok(id) = id.parse::<CloudPcId>() else { return Ok(None) };
-        let cloud_pc = reader.cloud_pc(self.call.tenant(), id)?;
+        let cloud_pc = reader.cloud_pc(self.call.tenant(), id)?.filter(|cloud_pc| self.scope.includes(cloud_pc));
         cloud_pc.map(|cloud_pc| row(reader, self.call.tenant(), cloud_pc, self.wanted)).transpose()
     }
 }

@@ -12,6 +12,7 @@ use crate::pipeline::list::{
     Collection, ListProperty, ListSource, PropertySet, TableCollection, invalid_skip_token, page,
 };
 use crate::pipeline::{Answer, Call, Problem};
+use crate::rbac::CloudPcScope;
 use crate::views::catalog::Catalog;
 use crate::views::cloud_pc::{CloudPcRow, CloudPcViewContext, cloud_pc, property};
 
@@ -23,6 +24,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
 pub(super) struct CloudPcs {
     pub(super) call: Arc<Call>,
     owner: Option<UserId>,
+    pub(super) scope: CloudPcScope,
     catalog: Catalog,
     context: CloudPcViewContext,
     pub(super) wanted: WantedData,
@@ -33,6 +35,7 @@ impl CloudPcs {
         Self {
             call: call.clone(),
             owner: None,
+            scope: CloudPcScope::All,
             catalog: Catalog::default(),
             context: super::view_context(call),
             wanted: WantedData::of(call),
@@ -77,6 +80,7 @@ impl Collection for CloudPcs {
 
     fn begin(&mut self, reader: &Reader<'_>, _: Option<&str>) -> Result<(), Problem> {
         self.owner = super::owner(&self.call, reader)?;
+        self.scope = CloudPcScope::read(reader, self.call.tenant(), &self.call.scope_tags)?;
         self.catalog = Catalog::read(reader, self.call.tenant())?;
         Ok(())
     }
@@ -93,7 +97,12 @@ impl Collection for CloudPcs {
     }
 
     fn count(&self, reader: &Reader<'_>) -> Result<Option<u64>, Problem> {
-        Ok(Some(reader.cloud_pc_count(self.call.tenant(), self.owner)?))
+        let all = || reader.cloud_pc_count(self.call.tenant(), self.owner);
+        Ok(self.scope.is_all().then(all).transpose()?)
+    }
+
+    fn is_visible(&self, _: &Reader<'_>, row: &CloudPcRow) -> Result<bool, Problem> {
+        Ok(self.scope.includes(&row.cloud_pc))
     }
 
     fn source(&self) -> Option<&dyn ListSource<CloudPcRow>> {
@@ -120,7 +129,11 @@ impl TableCollection for CloudPcs {
         let owned = |owner: UserId| {
             ListCondition::Within(cloud_pc_columns::USER_ID, KeyRanges::points([ListValue::Guid(owner.0)]))
         };
-        self.owner.map_or(ListCondition::TRUE, owned)
+        ListCondition::all([self.owner.map_or(ListCondition::TRUE, owned), self.scope.condition()])
+    }
+
+    fn limits_rows(&self) -> bool {
+        !self.scope.is_all()
     }
 
     fn property(&self, path: &str) -> Option<ListProperty> {

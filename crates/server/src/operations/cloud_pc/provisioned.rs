@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::list::{WantedData, row};
 use crate::pipeline::list::{Collection, PropertySet, invalid_skip_token, page};
 use crate::pipeline::{Answer, Call, Problem};
+use crate::rbac::CloudPcScope;
 use crate::views::catalog::Catalog;
 use crate::views::cloud_pc::{CloudPcRow, CloudPcViewContext, cloud_pc};
 
@@ -23,6 +24,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         call: call.clone(),
         catalog: Catalog::default(),
         owner: None,
+        scope: CloudPcScope::All,
         group: GroupId(group),
         plan: ServicePlanId(plan),
     };
@@ -41,6 +43,7 @@ struct ProvisionedCloudPcs {
     context: CloudPcViewContext,
     wanted: WantedData,
     owner: Option<UserId>,
+    scope: CloudPcScope,
     group: GroupId,
     plan: ServicePlanId,
 }
@@ -50,6 +53,7 @@ impl Collection for ProvisionedCloudPcs {
 
     fn begin(&mut self, reader: &Reader<'_>, _: Option<&str>) -> Result<(), Problem> {
         self.owner = super::owner(&self.call, reader)?;
+        self.scope = CloudPcScope::read(reader, self.call.tenant(), &self.call.scope_tags)?;
         self.catalog = Catalog::read(reader, self.call.tenant())?;
         if reader.group(self.call.tenant(), self.group)?.is_none() {
             return Err(Problem::not_found("group", &self.group.to_string()));
@@ -67,7 +71,9 @@ impl Collection for ProvisionedCloudPcs {
             let ids = reader.cloud_pc_ids_of_group(tenant, self.group, after, CLOUD_PCS_READ)?;
             for (user, id) in ids.iter().filter(|(user, _)| self.owner.is_none_or(|owner| owner == *user)) {
                 let of_plan = reader.cloud_pc(tenant, *id)?.filter(|cloud_pc| cloud_pc.service_plan_id == self.plan);
-                if let Some(cloud_pc) = of_plan.filter(|cloud_pc| cloud_pc.user_id == *user) {
+                if let Some(cloud_pc) =
+                    of_plan.filter(|cloud_pc| cloud_pc.user_id == *user && self.scope.includes(cloud_pc))
+                {
                     found.push(row(reader, tenant, cloud_pc, self.wanted)?);
                 }
                 if found.len() == limit {

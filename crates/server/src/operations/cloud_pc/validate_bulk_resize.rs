@@ -61,7 +61,7 @@ fn validate(
     target: ServicePlanId,
 ) -> Result<&'static str, Problem> {
     let found = match id.parse::<CloudPcId>() {
-        Ok(id) => reader.cloud_pc(call.tenant(), id)?,
+        Ok(id) => super::find_reached(call, reader, id)?,
         Err(_) => None,
     };
     let Some(cloud_pc) = found.filter(|cloud_pc| owner.is_none_or(|owner| cloud_pc.user_id == owner)) else {

@@ -17,5 +17,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         Ok::<_, Problem>(())
     };
     call.app.store.write("group.delete", write).await?;
+    // The members have lost the roles of the group.
+    call.app.identity.forget_verified();
     Ok(Answer::NoContent)
 }

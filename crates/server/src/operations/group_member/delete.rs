@@ -20,5 +20,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
         Ok(())
     };
     call.app.store.write("groupMember.delete", write).await?;
+    // The member has lost the roles of the group.
+    call.app.identity.forget_verified();
     Ok(Answer::NoContent)
 }

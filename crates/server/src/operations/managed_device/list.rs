@@ -1,7 +1,7 @@
 //! `GET /deviceManagement/managedDevices`
 
 use cloudpc_model::{CloudPc, ManagedDeviceId, TenantId};
-use cloudpc_store::{ActionFilter, CLOUD_PCS, ListTable, Reader};
+use cloudpc_store::{ActionFilter, CLOUD_PCS, ListCondition, ListTable, Reader};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use crate::pipeline::list::{
     Collection, ListProperty, ListSource, PAGE_ROWS, PropertySet, TableCollection, invalid_skip_token, page,
 };
 use crate::pipeline::{Answer, Call, Problem};
+use crate::rbac::CloudPcScope;
 use crate::views::catalog::Catalog;
 use crate::views::managed_device::{ManagedDeviceRow, managed_device, property};
 
@@ -19,6 +20,7 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
 /// The managed devices of a tenant, by id.
 pub(super) struct ManagedDevices {
     call: Arc<Call>,
+    scope: CloudPcScope,
     catalog: Catalog,
     with_actions: bool,
 }
@@ -26,7 +28,7 @@ pub(super) struct ManagedDevices {
 impl ManagedDevices {
     pub(super) fn new(call: &Arc<Call>) -> Self {
         let with_actions = call.mentions("cloudPcRemoteActionResults");
-        Self { call: call.clone(), catalog: Catalog::default(), with_actions }
+        Self { call: call.clone(), scope: CloudPcScope::All, catalog: Catalog::default(), with_actions }
     }
 }
 
@@ -47,6 +49,7 @@ impl Collection for ManagedDevices {
     type Row = ManagedDeviceRow;
 
     fn begin(&mut self, reader: &Reader<'_>, _: Option<&str>) -> Result<(), Problem> {
+        self.scope = CloudPcScope::read(reader, self.call.tenant(), &self.call.scope_tags)?;
         self.catalog = Catalog::read(reader, self.call.tenant())?;
         Ok(())
     }
@@ -62,7 +65,8 @@ impl Collection for ManagedDevices {
     }
 
     fn count(&self, reader: &Reader<'_>) -> Result<Option<u64>, Problem> {
-        Ok(Some(reader.cloud_pc_count(self.call.tenant(), None)?))
+        let all = || reader.cloud_pc_count(self.call.tenant(), None);
+        Ok(self.scope.is_all().then(all).transpose()?)
     }
 
     fn source(&self) -> Option<&dyn ListSource<ManagedDeviceRow>> {
@@ -83,6 +87,14 @@ impl TableCollection for ManagedDevices {
 
     fn tenant(&self) -> TenantId {
         self.call.tenant()
+    }
+
+    fn scope(&self) -> ListCondition {
+        self.scope.condition()
+    }
+
+    fn limits_rows(&self) -> bool {
+        !self.scope.is_all()
     }
 
     fn property(&self, path: &str) -> Option<ListProperty> {

@@ -54,8 +54,16 @@ impl Collection for Snapshots {
         Ok(Some(reader.snapshot_count(self.call.tenant(), self.cloud_pc)?))
     }
 
+    fn hides_rows(&self) -> bool {
+        !self.is_of_cloud_pc && !self.call.scope_tags.is_all()
+    }
+
+    fn is_visible(&self, reader: &Reader<'_>, row: &Snapshot) -> Result<bool, Problem> {
+        super::is_reached(&self.call, reader, row)
+    }
+
     fn source(&self) -> Option<&dyn ListSource<Snapshot>> {
-        Some(self)
+        if self.hides_rows() { None } else { Some(self) }
     }
 
     fn view<'a>(&'a self, row: &'a Snapshot, set: PropertySet) -> impl Serialize + 'a {

@@ -10,7 +10,7 @@ use crate::pipeline::{Answer, Call, Problem};
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let request = call.clone();
     let read = move |reader: &Reader<'_>| {
-        documents::assigned_group(reader, request.tenant(), request.key(0), request.key(1))?;
+        documents::assigned_group(&request, reader, request.key(0), request.key(1))?;
         super::policy(&request, reader)
     };
     let policy = call.store().read(read).await?;

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use super::super::call::to_json;
 use super::super::select::Picked;
 use super::super::{Answer, Call, Problem};
+use super::scan::visible;
 use super::{Collection, PAGE_ROWS, PropertySet, invalid_skip_token};
 use crate::events::resync_required;
 
@@ -22,6 +23,8 @@ use crate::events::resync_required;
 const CHANGES_PER_READ: usize = 1_000;
 /// Most reads of changes for one page. A page ends after them even if it is not full.
 const READS_MAX: usize = 10;
+/// Precedes in a link what a caller with scope tags could see.
+const SEEING: &str = "seeing ";
 /// The value of `$deltatoken` that asks for a link to the changes from now on.
 const LATEST: &str = "latest";
 
@@ -35,17 +38,26 @@ pub trait DeltaCollection: Collection {
         None
     }
 
-    /// Returns an entity, if it exists.
+    /// Returns a text that differs when the caller may see other entities than before; empty for a
+    /// caller who may see all.
+    fn visibility(&self) -> String {
+        String::new()
+    }
+
+    /// Returns an entity, if it exists and the caller may see it.
     fn find(&self, reader: &Reader<'_>, id: &str) -> Result<Option<Self::Row>, Problem>;
 }
 
 /// Answers a delta function.
 pub async fn delta<C: DeltaCollection>(call: &Arc<Call>, mut collection: C) -> Result<Answer, Problem> {
-    let round = Round::of(call)?;
+    let begun = Begun::of(call)?;
     let inner = Arc::clone(call);
     let read = move |reader: &Reader<'_>| {
         collection.begin(reader, None)?;
-        page(&inner, &collection, reader, round)
+        if !begun.continues(&collection.visibility()) {
+            return Err(resync_required().into());
+        }
+        page(&inner, &collection, reader, begun.round)
     };
     call.store().read(read).await
 }
@@ -61,22 +73,42 @@ enum Round {
     Latest,
 }
 
-impl Round {
+/// A round, and what the caller could see when it began; none if it begins now.
+struct Begun {
+    round: Round,
+    visibility: Option<String>,
+}
+
+impl Begun {
     fn of(call: &Call) -> Result<Self, Problem> {
         let options = &call.options;
+        let begins = |round| Ok(Self { round, visibility: None });
         match &options.deltatoken {
             Some(_) if options.skiptoken.is_some() => {
                 let message = "Both $skiptoken and $deltatoken are given. Follow the links unchanged.";
                 return Err(GraphError::bad_request(message).about("$deltatoken").into());
             }
-            Some(token) if token.eq_ignore_ascii_case(LATEST) => return Ok(Self::Latest),
+            Some(token) if token.eq_ignore_ascii_case(LATEST) => return begins(Round::Latest),
             _ => {}
         }
-        let Some(text) = call.delta_position()? else { return Ok(Self::Full(None)) };
-        Self::parse(&text).ok_or_else(|| invalid_skip_token().into())
+        let Some(text) = call.delta_position()? else { return begins(Round::Full(None)) };
+        let (visibility, rest) = match text.strip_prefix(SEEING).and_then(|text| text.split_once(' ')) {
+            Some((visibility, rest)) => (visibility, rest),
+            None => ("", text.as_str()),
+        };
+        let round = Round::parse(rest).ok_or_else(invalid_skip_token)?;
+        Ok(Self { round, visibility: Some(visibility.to_owned()) })
     }
 
-    /// Reads a position as [`Link::text`] writes it.
+    /// Whether the caller may see the same entities as when the round began. Otherwise, entities
+    /// have come and gone of which the feed does not tell.
+    fn continues(&self, visibility: &str) -> bool {
+        self.visibility.as_ref().is_none_or(|begun| begun == visibility)
+    }
+}
+
+impl Round {
+    /// Reads a position as [`Link::text`] writes it, without the visibility.
     fn parse(text: &str) -> Option<Self> {
         match text.split_once(' ')? {
             ("changes", feed) => Some(Self::Changes(feed.parse().ok()?)),
@@ -100,10 +132,12 @@ enum Link {
 }
 
 impl Link {
-    fn text(&self) -> String {
+    /// Returns the position for a caller with this visibility.
+    fn text(&self, visibility: &str) -> String {
+        let seeing = if visibility.is_empty() { String::new() } else { format!("{SEEING}{visibility} ") };
         match self {
-            Self::Full(feed, last) => format!("full {feed} {last}"),
-            Self::More(feed) | Self::Delta(feed) => format!("changes {feed}"),
+            Self::Full(feed, last) => format!("{seeing}full {feed} {last}"),
+            Self::More(feed) | Self::Delta(feed) => format!("{seeing}changes {feed}"),
         }
     }
 }
@@ -115,16 +149,38 @@ fn page<C: DeltaCollection>(call: &Call, collection: &C, reader: &Reader<'_>, ro
         Round::Latest => (Vec::new(), Link::Delta(head)),
         Round::Full(from) => {
             let (feed, last) = from.map_or((head, None), |(feed, last)| (feed, Some(last)));
-            let rows = collection.rows(reader, last.as_deref(), limit)?;
-            let link = match rows.last().filter(|_| rows.len() == limit) {
-                Some(last) => Link::Full(feed, collection.position(last)),
-                None => Link::Delta(feed),
-            };
+            let (rows, next) = whole(collection, reader, last, limit)?;
+            let link = next.map_or(Link::Delta(feed), |last| Link::Full(feed, last));
             (rows.iter().map(|row| shown(call, collection, row)).collect(), link)
         }
         Round::Changes(since) => changes(call, collection, reader, since, limit)?,
     };
-    Ok(Answer::Json(write(call, rows, &link)))
+    Ok(Answer::Json(write(call, rows, &link, &collection.visibility())))
+}
+
+/// Returns up to `limit` entities after a position that the caller may see, and the position of the
+/// next page, if there is one.
+fn whole<C: DeltaCollection>(
+    collection: &C,
+    reader: &Reader<'_>,
+    mut last: Option<String>,
+    limit: usize,
+) -> Result<(Vec<C::Row>, Option<String>), Problem> {
+    let mut rows = Vec::new();
+    for _ in 0..READS_MAX {
+        let wanted = limit - rows.len();
+        let read = collection.rows(reader, last.as_deref(), wanted)?;
+        if read.len() < wanted {
+            rows.extend(visible(collection, reader, read)?);
+            return Ok((rows, None));
+        }
+        last = read.last().map(|row| collection.position(row));
+        rows.extend(visible(collection, reader, read)?);
+        if rows.len() == limit {
+            break;
+        }
+    }
+    Ok((rows, last))
 }
 
 /// What has happened to an entity of the collection.
@@ -207,7 +263,7 @@ fn value(view: &impl Serialize) -> Value {
     serde_json::to_value(view).expect("a view is plain data")
 }
 
-fn write(call: &Call, rows: Vec<Value>, link: &Link) -> Vec<u8> {
+fn write(call: &Call, rows: Vec<Value>, link: &Link, visibility: &str) -> Vec<u8> {
     #[derive(Serialize)]
     struct Page<'a> {
         #[serde(rename = "@odata.context")]
@@ -219,7 +275,7 @@ fn write(call: &Call, rows: Vec<Value>, link: &Link) -> Vec<u8> {
         value: Vec<Value>,
     }
     let is_delta = matches!(link, Link::Delta(_));
-    let text = link.text();
+    let text = link.text(visibility);
     to_json(&Page {
         context: &call.context(),
         next_link: (!is_delta).then(|| call.next_link(&text)),

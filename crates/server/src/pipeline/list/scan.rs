@@ -121,12 +121,15 @@ impl ScanWalk {
             let rows = found.rows.into_iter().map(|(at, row)| ScannedRow { row, at: Some(at) });
             return Ok(ScannedRows { rows: rows.collect(), ended });
         }
-        let rows = collection.rows(reader, self.position.as_deref(), limit)?;
+        let mut rows = collection.rows(reader, self.position.as_deref(), limit)?;
         self.seen += rows.len();
         if let Some(last) = rows.last() {
             self.position = Some(collection.position(last));
         }
         let ended = rows.len() < limit;
+        if collection.hides_rows() {
+            rows = visible(collection, reader, rows)?;
+        }
         let rows = rows.into_iter().map(|row| ScannedRow { row, at: None });
         Ok(ScannedRows { rows: rows.collect(), ended })
     }
@@ -138,6 +141,21 @@ impl ScanWalk {
     fn is_over_budget(&self, budget: &ScanBudget) -> bool {
         budget.is_exhausted(self.seen)
     }
+}
+
+/// Returns the rows that the caller may see.
+pub(super) fn visible<C: Collection>(
+    collection: &C,
+    reader: &Reader<'_>,
+    rows: Vec<C::Row>,
+) -> Result<Vec<C::Row>, Problem> {
+    let mut seen = Vec::with_capacity(rows.len());
+    for row in rows {
+        if collection.is_visible(reader, &row)? {
+            seen.push(row);
+        }
+    }
+    Ok(seen)
 }
 
 /// Returns the error of a scan that exhausted its budget without a result.
@@ -173,6 +191,7 @@ impl Count {
     pub(super) fn slice<C: Collection>(&mut self, input: &SliceInput<'_, C>) -> Slice<u64> {
         let SliceInput { collection, reader, planned, options, budget } = *input;
         if options.filter.is_none()
+            && !collection.hides_rows()
             && let Some(count) = collection.count(reader)?
         {
             return Ok(ControlFlow::Break(count));
@@ -292,7 +311,8 @@ impl<R> InOrder<R> {
         let SliceInput { collection, reader, planned, options, budget } = *input;
         let limit = page_rows::<C>(options);
         let all_match = options.filter.is_none() || planned.is_some_and(|planned| planned.is_exact);
-        let wanted = if all_match && self.to_skip == 0 { limit + 1 - self.rows.len() } else { SLICE_ROWS };
+        let are_all_read = all_match && self.to_skip == 0 && !collection.hides_rows();
+        let wanted = if are_all_read { limit + 1 - self.rows.len() } else { SLICE_ROWS };
         let ScannedRows { rows: read, ended } = self.walk.next(collection, reader, planned, wanted)?;
         for read in read {
             if !all_match && !matches(collection, &read.row, options) {

@@ -31,6 +31,11 @@ pub trait TableCollection: Collection {
     /// Returns how the table holds a property, by its path; none if it does not.
     fn property(&self, path: &str) -> Option<ListProperty>;
 
+    /// Whether the scope leaves out rows that [`Collection::rows`] has.
+    fn limits_rows(&self) -> bool {
+        false
+    }
+
     /// Reads what belongs to a row beside the table.
     fn row(&self, reader: &Reader<'_>, stored: Self::Stored) -> Result<Self::Row, Problem>;
 }
@@ -39,6 +44,9 @@ pub trait TableCollection: Collection {
 pub trait ListSource<R> {
     /// Returns how the store holds a property, by its path; none if it does not.
     fn property(&self, path: &str) -> Option<ListProperty>;
+
+    /// Whether all reads must use a plan, because not all rows may be seen.
+    fn must_plan(&self) -> bool;
 
     /// Chooses how to read the rows that match a condition, from the start or after a position.
     fn plan(
@@ -75,6 +83,10 @@ pub trait ListSource<R> {
 impl<C: TableCollection> ListSource<C::Row> for C {
     fn property(&self, path: &str) -> Option<ListProperty> {
         TableCollection::property(self, path)
+    }
+
+    fn must_plan(&self) -> bool {
+        self.limits_rows()
     }
 
     fn plan(
@@ -131,7 +143,7 @@ impl Planned {
         options: &QueryOptions,
         position: Option<&str>,
     ) -> Result<Option<Self>, Problem> {
-        if options.filter.is_none() && options.orderby.is_empty() {
+        if options.filter.is_none() && options.orderby.is_empty() && !source.must_plan() {
             return Ok(None);
         }
         let property = |path: &str| source.property(path);
@@ -154,7 +166,7 @@ impl Planned {
                 return Ok(Some(Self { plan, is_exact, is_ordered: true }));
             }
         }
-        if condition == ListCondition::TRUE {
+        if condition == ListCondition::TRUE && !source.must_plan() {
             return Ok(None);
         }
         let plan = source.plan(reader, condition, &[], after.as_ref())?;

@@ -59,7 +59,9 @@ impl ReportSource for RemoteActions {
                 bulk_names.insert(bulk, name);
             }
             let bulk_name = action.bulk_action_id.and_then(|bulk| bulk_names[&bulk].as_deref());
-            rows.push(action_row(action, cloud_pc.as_ref(), bulk_name));
+            if self.scope.includes(reader, cloud_pc.as_ref())? {
+                rows.push(action_row(action, cloud_pc.as_ref(), bulk_name));
+            }
         }
         Ok(ReportPiece { read: actions.len(), rows, ended })
     }

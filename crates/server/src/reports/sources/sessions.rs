@@ -45,7 +45,10 @@ impl ReportSource for RemoteSessions {
             if self.cloud_pc.as_ref().is_none_or(|cloud_pc| cloud_pc.id != *id) {
                 self.cloud_pc = reader.cloud_pc(tenant, *id)?;
             }
-            rows.extend(self.cloud_pc.as_ref().map(|cloud_pc| session_row(&self.scope, cloud_pc, session)));
+            let Some(cloud_pc) = &self.cloud_pc else { continue };
+            if self.scope.includes(reader, Some(cloud_pc))? {
+                rows.push(session_row(&self.scope, cloud_pc, session));
+            }
         }
         Ok(ReportPiece { read: sessions.len(), rows, ended })
     }

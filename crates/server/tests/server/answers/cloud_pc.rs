@@ -191,7 +191,7 @@ async fn list_is_limited_to_the_user_in_the_path() {
     let names =
         |reply: crate::world::Reply| reply.rows().iter().map(|row| row["displayName"].clone()).collect::<Vec<_>>();
     assert_eq!(names(world.get(Who::Alan, "/beta/me/cloudPCs").await), ["desk-2", "desk-3"]);
-    assert_eq!(names(world.get(Who::Alan, "/v1.0/users/ADA@contoso.test/cloudPCs").await), ["desk-1"]);
+    assert_eq!(names(world.get(Who::Ada, "/v1.0/users/ADA@contoso.test/cloudPCs").await), ["desk-1"]);
     let by_id = "/v1.0/users/10000000-0000-4000-8000-0000000000a2/cloudPCs";
     assert_eq!(names(world.get(Who::Ada, by_id).await), ["desk-2", "desk-3"]);
     assert_eq!(world.get(Who::Alan, "/v1.0/me/cloudPCs/$count").await.body, "2");

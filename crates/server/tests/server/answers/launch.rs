@@ -1,5 +1,6 @@
 //! Launch URLs of Cloud PCs.
 
+use cloudpc_model::ADMINISTRATOR_ROLE;
 use cloudpc_server::desktop::{CALLER_TICKETS_MAX, DesktopAdmission};
 use insta::assert_snapshot;
 
@@ -72,6 +73,7 @@ async fn ticket_is_bound_to_caller_and_cloud_pc() {
 #[tokio::test]
 async fn read_only_caller_gets_a_view_only_ticket_except_for_their_own_cloud_pc() {
     let world = TestServer::new().await;
+    crate::rbac::assign(&world, crate::rbac::ALAN, ADMINISTRATOR_ROLE.id, &[]).await;
     let read_only = |tx: &mut cloudpc_store::Tx<'_>| {
         let tenant = tx.tenant_list()?[0].0;
         let ada = tx.user_by_name(tenant, "ada@contoso.test")?.unwrap();
