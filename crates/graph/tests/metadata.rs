@@ -196,6 +196,13 @@ fn excerpts() {
     let own = &beta[beta.find("<Schema Namespace=\"cloudpc\"").unwrap()..];
     insta::assert_snapshot!(own.replace("><", ">\n<"), @r#"
     <Schema Namespace="cloudpc" xmlns="http://docs.oasis-open.org/odata/ns/edm">
+    <EnumType Name="bulkActionItemState">
+    <Member Name="pending" Value="0"/>
+    <Member Name="inProgress" Value="1"/>
+    <Member Name="succeeded" Value="2"/>
+    <Member Name="failed" Value="3"/>
+    <Member Name="notSupported" Value="4"/>
+    </EnumType>
     <EnumType Name="state">
     <Member Name="pending" Value="0"/>
     <Member Name="running" Value="1"/>
@@ -212,6 +219,7 @@ fn excerpts() {
     </Key>
     <Property Name="activityId" Type="Edm.String"/>
     <Property Name="attempts" Type="Edm.Int32" Nullable="false"/>
+    <Property Name="bulkActionId" Type="Edm.String"/>
     <Property Name="cancelRequestedDateTime" Type="Edm.DateTimeOffset"/>
     <Property Name="cloudPcId" Type="Edm.String" Nullable="false"/>
     <Property Name="deadlineDateTime" Type="Edm.DateTimeOffset" Nullable="false"/>
@@ -253,6 +261,13 @@ fn excerpts() {
     </Key>
     <Property Name="id" Type="Edm.String" Nullable="false"/>
     </EntityType>
+    <ComplexType Name="bulkActionItem">
+    <Property Name="actionId" Type="Edm.String"/>
+    <Property Name="cloudPcId" Type="Edm.String" Nullable="false"/>
+    <Property Name="errorCode" Type="Edm.String"/>
+    <Property Name="errorMessage" Type="Edm.String"/>
+    <Property Name="state" Type="cloudpc.bulkActionItemState" Nullable="false"/>
+    </ComplexType>
     <ComplexType Name="requester">
     <Property Name="appId" Type="Edm.String"/>
     <Property Name="appName" Type="Edm.String" Nullable="false"/>
@@ -308,6 +323,10 @@ fn excerpts() {
     <Parameter Name="bindingParameter" Type="cloudpc.activity" Nullable="false"/>
     <ReturnType Type="Edm.Int32"/>
     </Action>
+    <Function Name="items" IsBound="true">
+    <Parameter Name="bindingParameter" Type="microsoft.graph.cloudPcBulkAction" Nullable="false"/>
+    <ReturnType Type="Collection(cloudpc.bulkActionItem)"/>
+    </Function>
     </Schema>
     </edmx:DataServices>
     </edmx:Edmx>

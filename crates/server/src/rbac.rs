@@ -2,8 +2,9 @@
 //!
 //! The permissions of a token say what an application may do on behalf of its user
 //! (`pipeline::access`); the roles of the user say what the user may do. Both must allow an
-//! operation. App-only tokens have no user, and are not held to roles. Users need no role for their
-//! own Cloud PCs, below `/me` and `/users/{own id}`.
+//! operation. App-only tokens have no user, and are not held to roles. Users need no role to use
+//! their own Cloud PCs, below `/me` and `/users/{own id}`; what administrators do to a Cloud PC
+//! takes a role there too ([`ADMINISTRATIVE`]).
 //!
 //! The directory roles of [`ADMINISTRATORS`] grant everything, and those of [`READERS`] all that
 //! reads. Everyone else has what role assignments grant to them or to a group of theirs. Rights are
@@ -26,7 +27,7 @@ use crate::caller::{Caller, CallerUser};
 use crate::operations::user;
 use crate::pipeline::Problem;
 
-pub use requirement::{Requirement, requirement};
+pub use requirement::{ADMINISTRATIVE, Requirement, requirement};
 pub use scope_tags::{ALL_TAGS, DEFAULT_TAG, SCOPE_IDS, ScopeTags};
 pub(crate) use scope_tags::{CloudPcScope, tags_of};
 
@@ -148,16 +149,21 @@ pub(crate) async fn authorize(
     operation: &str,
     scope: &Scope,
 ) -> Result<ScopeTags, Problem> {
-    if !is_limited(caller) || *scope == Scope::Me {
+    if !is_limited(caller) {
         return Ok(ScopeTags::All);
     }
     let requirement = requirement(operation);
     if let Some(Requirement::Exempt(_)) = requirement {
         return Ok(ScopeTags::All);
     }
+    let is_own_use = requirement.is_some_and(Requirement::is_own_use);
+    if *scope == Scope::Me && is_own_use {
+        return Ok(ScopeTags::All);
+    }
     let (request, scope) = (Arc::clone(caller), scope.clone());
     let read = move |reader: &Reader<'_>| {
         if let Scope::User(key) = &scope
+            && is_own_use
             && is_self(reader, &request, key)?
         {
             return Ok(ScopeTags::All);

@@ -44,8 +44,8 @@ fn cloud_pc_ids(call: &Call) -> Result<Option<Vec<String>>, GraphError> {
     given.iter().map(check).collect::<Result<_, _>>().map(Some)
 }
 
-/// Checks that the roles of the caller allow what a bulk action does without scope tags: it may name
-/// any Cloud PC of the tenant.
+/// Checks that the roles of the caller allow what a bulk action does without scope tags: it may
+/// name any Cloud PC of the tenant.
 ///
 /// # Errors
 /// 403 naming the missing resource action; the store failed.

@@ -6,8 +6,8 @@ pub const NAMESPACE: &str = "Microsoft.CloudPC";
 /// The verb of the actions that only read.
 const READ: &str = "Read";
 
-/// The resources, each with the verbs of its actions. `AlertRules`, `CloudPcPools`, `ManagedLicenses`,
-/// `Webhooks` and `CloudPCs/ManageActions` are ours; the others are Microsoft's.
+/// The resources, each with the verbs of its actions. `AlertRules`, `CloudPcPools`,
+/// `ManagedLicenses`, `Webhooks` and `CloudPCs/ManageActions` are ours; the others are Microsoft's.
 const RESOURCES: &[(&str, &[&str])] = &[
     ("ActionStatus", &[READ]),
     ("AdminHighlights", &["Operate"]),

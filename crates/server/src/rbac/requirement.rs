@@ -21,6 +21,22 @@ pub enum Requirement {
     Exempt(&'static str),
 }
 
+/// What users need a role for also on their own Cloud PCs.
+pub const ADMINISTRATIVE: [&str; 5] =
+    ["ChangeUserAccountType", "EndGracePeriod", "PlaceUnderReview", "Resize", "RetryPartnerAgentInstallation"];
+
+impl Requirement {
+    /// Whether users need no role for it on their own Cloud PCs.
+    pub fn is_own_use(&self) -> bool {
+        match self {
+            Self::Scoped(action) | Self::Unscoped(action) => {
+                !ADMINISTRATIVE.iter().any(|verb| action.strip_suffix(verb).is_some_and(|rest| rest.ends_with('/')))
+            }
+            Self::Exempt(_) => true,
+        }
+    }
+}
+
 /// A requirement, as the table below writes it.
 enum Row {
     Scoped(&'static str),

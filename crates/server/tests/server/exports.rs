@@ -112,7 +112,7 @@ async fn jobs_that_cannot_produce_a_file_are_refused_and_are_limited() {
         json!({"reportName": "actionStatusReport", "select": ["None"]}),
         json!({"reportName": "actionStatusReport", "filter": "Action eq"}),
         json!({"reportName": "performanceTrendReport"}),
-        json!({"reportName": "bulkActionStatusReport"}),
+        json!({"reportName": "cloudPCInventoryReport"}),
         json!({"filter": ""}),
     ] {
         assert_eq!(create(&world, body.clone()).await.error().0, 400, "{body}");

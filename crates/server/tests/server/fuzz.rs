@@ -390,7 +390,7 @@ fn graph_requests_get_valid_responses() {
     tried.unwrap_or_else(|error| panic!("{error}"));
     // The test must cover successful requests too.
     assert!(succeeded.get() > CASES as usize / 20, "{} of {CASES} succeeded", succeeded.get());
-    assert!(unimplemented.get() > CASES as usize / 20, "{} of {CASES} are not implemented", unimplemented.get());
+    assert_eq!(unimplemented.get(), 0);
 }
 
 #[test]

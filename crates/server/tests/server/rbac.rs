@@ -8,7 +8,7 @@ use cloudpc_server::rbac::catalog;
 use cloudpc_store::{Group, StoreError, Tx};
 use serde_json::{Value, json};
 
-use crate::world::{DESK_1, DESK_2, DEVICE_1, OWNER_TENANT, PARTNER, Reply, START, TestServer, Who};
+use crate::world::{DESK_1, DESK_2, DEVICE_1, OWNER_TENANT, PARTNER, PLAN_2, Reply, START, TestServer, Who};
 
 const BETA: &str = "/beta/deviceManagement/virtualEndpoint";
 const ROLES: &str = "/beta/roleManagement/cloudPC/roleDefinitions";
@@ -112,6 +112,19 @@ async fn a_user_without_a_role_is_refused_except_for_their_own_cloud_pcs() {
     }
     assert_eq!(world.post(Who::Alan, &format!("/beta/me/cloudPCs/{DESK_2}/reboot")).await.status, 204);
     assert_eq!(world.post(Who::Alan, &format!("/beta/me/cloudPCs/{DESK_1}/reboot")).await.status, 404);
+    // What administrators do to a Cloud PC takes a role also on one's own.
+    for root in ["/beta/me".to_owned(), format!("/beta/users/{ALAN}")] {
+        for (action, verb, body) in [
+            ("changeUserAccountType", "ChangeUserAccountType", json!({"userAccountType": "administrator"})),
+            ("setReviewStatus", "PlaceUnderReview", json!({"reviewStatus": {"inReview": false}})),
+            ("resize", "Resize", json!({"targetServicePlanId": PLAN_2})),
+            ("endGracePeriod", "EndGracePeriod", json!({})),
+            ("retryPartnerAgentInstallation", "RetryPartnerAgentInstallation", json!({})),
+        ] {
+            let path = format!("{root}/cloudPCs/{DESK_2}/{action}");
+            assert_refused(&world.call(Who::Alan, "POST", &path, Some(body)).await, &format!("CloudPCs/{verb}"));
+        }
+    }
     // Applications and administrators need no role assignment.
     for who in [Who::Writer, Who::Ada] {
         assert_eq!(world.get(who, &format!("{BETA}/cloudPCs")).await.rows().len(), 3);

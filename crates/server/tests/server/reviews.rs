@@ -65,18 +65,22 @@ async fn restricted_access_shuts_out_the_user_only_and_is_lifted() {
     let restricted = json!({"inReview": true, "userAccessLevel": "restricted"});
     assert_eq!(set(&world, Who::Writer, &set_it, restricted.clone()).await.0, 204);
     let refused = (403, "userAccessRestricted".to_owned());
-    for root in [&*mine, CLOUD_PC, &format!("/beta/users/alan@contoso.test/cloudPCs/{DESK_2}")] {
+    for root in [&*mine, &format!("/beta/users/alan@contoso.test/cloudPCs/{DESK_2}")] {
         for function in ["retrieveCloudPcLaunchDetail", "getCloudPcLaunchInfo"] {
             assert_eq!(world.get(Who::Alan, &format!("{root}/{function}")).await.error(), refused, "{root} {function}");
         }
         for action in ["reboot", "reprovision", "troubleshoot", "powerOff", "cloudpc.undo", "createSnapshot"] {
             assert_eq!(world.post(Who::Alan, &format!("{root}/{action}")).await.error(), refused, "{root} {action}");
         }
+        // A review takes a role, also of one's own Cloud PC.
         let lift = format!("{root}/setReviewStatus");
-        assert_eq!(set(&world, Who::Alan, &lift, json!({"inReview": false})).await, refused, "{root}");
+        assert_eq!(
+            set(&world, Who::Alan, &lift, json!({"inReview": false})).await,
+            (403, "Forbidden".into()),
+            "{root}"
+        );
     }
-    assert_eq!(world.get(Who::Alan, &format!("{CLOUD_PC}/cloudpc.screenshot")).await.error(), refused);
-    assert_eq!(world.post(Who::Alan, &format!("{DEVICE}/reprovisionCloudPc")).await.error(), refused);
+    assert_eq!(world.get(Who::Alan, &format!("{mine}/cloudpc.screenshot")).await.error(), refused);
     // The user still sees the Cloud PC, and others can use it.
     assert_eq!(world.get(Who::Alan, &mine).await.status, 200);
     assert_eq!(world.get(Who::Ada, &format!("{CLOUD_PC}/retrieveCloudPcLaunchDetail")).await.status, 200);

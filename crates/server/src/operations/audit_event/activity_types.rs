@@ -13,7 +13,11 @@ use crate::pipeline::{Answer, Call, Problem};
 
 /// What is written beyond the actions and the writes of documents.
 const OTHERS: &[(ResourceType, &[AuditVerb])] = &[
-    (ResourceType::CloudPc, &[CancelAction, SettleAction, CheckHealth, Update, Inject, OpenDesktop]),
+    (
+        ResourceType::CloudPc,
+        &[CancelAction, SettleAction, CheckHealth, Update, Inject, OpenDesktop, SetReviewStatus, SyncDevice],
+    ),
+    (ResourceType::BulkAction, &[Create, Retry]),
     (ResourceType::Document(CloudPcProvisioningPolicy), &[ApplyPolicy, ScheduleApplyPolicy]),
     (ResourceType::Document(CloudPcCloudApp), &[Publish, Unpublish, Reset]),
     (ResourceType::Document(Webhook), &[Update]),

@@ -16,6 +16,8 @@ async fn reprovision_from_request_to_result() {
     assert_snapshot!(world.get(Who::Writer, &results).await, @r#"
     200
     content-type: application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8
+    deprecation: Wed, 08 May 2024 23:59:59 GMT
+    sunset: Mon, 30 Sep 2024 23:59:59 GMT
     {
       "@odata.context": "https://cloudpc.test/beta/$metadata#Collection(microsoft.graph.cloudPcRemoteActionResult)",
       "value": [

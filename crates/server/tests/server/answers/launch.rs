@@ -38,6 +38,8 @@ async fn launch_responses_have_a_url() {
     assert_snapshot!(split_ticket(&info).0, @r#"
     200
     content-type: application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8
+    deprecation: Tue, 30 Sep 2025 23:59:59 GMT
+    sunset: Fri, 30 Oct 2026 23:59:59 GMT
     {
       "@odata.context": "https://cloudpc.test/beta/$metadata#microsoft.graph.cloudPcLaunchInfo",
       "cloudPcId": "10000000-0000-4000-8000-0000000000d1",
