@@ -9,6 +9,9 @@ from msgraph_beta.generated.device_management.managed_devices.bulk_reprovision_c
 from msgraph_beta.generated.device_management.managed_devices.bulk_restore_cloud_pc.bulk_restore_cloud_pc_post_request_body import (
     BulkRestoreCloudPcPostRequestBody,
 )
+from msgraph_beta.generated.device_management.managed_devices.bulk_set_cloud_pc_review_status.bulk_set_cloud_pc_review_status_post_request_body import (
+    BulkSetCloudPcReviewStatusPostRequestBody,
+)
 from msgraph_beta.generated.device_management.managed_devices.item.resize_cloud_pc.resize_cloud_pc_post_request_body import (
     ResizeCloudPcPostRequestBody,
 )
@@ -170,3 +173,18 @@ async def test_bulk_requests_tell_the_devices_apart(office, beta):
         ("CreateSnapshot", ActionState.Done),
         ("Reprovision", ActionState.Done),
     ]
+
+
+async def test_bulk_reviews_begin_and_end(office, beta):
+    desk = await cloud_pc(beta, "desk-19")
+    devices = beta.device_management.managed_devices
+    review = CloudPcReviewStatus(in_review=True, user_access_level=CloudPcUserAccessLevel.Restricted)
+    begin = BulkSetCloudPcReviewStatusPostRequestBody(managed_device_ids=[desk.managed_device_id], review_status=review)
+    answer = await devices.bulk_set_cloud_pc_review_status.post(begin)
+    assert answer.successful_device_ids == [desk.managed_device_id]
+    office.rest()
+    one = device(beta, desk)
+    assert (await one.get_cloud_pc_review_status.get()).user_access_level is CloudPcUserAccessLevel.Restricted
+    begin.review_status = CloudPcReviewStatus(in_review=False)
+    await devices.bulk_set_cloud_pc_review_status.post(begin)
+    assert (await one.get_cloud_pc_review_status.get()).in_review is False

@@ -18,6 +18,9 @@ OF_OLDER_SDKS = {
     ("beta", "managedDevice.setCloudPcReviewStatus"),
 }
 
+# Operations whose builders in the current SDK fail when they are imported; tests call them over HTTP.
+BROKEN_IN_SDK = {("beta", "cloudPC.getFrontlineCloudPcAccessState")}
+
 # Operations that this installation always refuses.
 REFUSED = {("beta", "cloudPcSnapshot.importSnapshot")}
 
@@ -36,7 +39,7 @@ OF_NOTHING = {
 def test_every_operation_was_called(office, answered):
     log = {line["request_id"]: line for line in office.requests()}
     called = {(root, log[identity]["route"]) for identity, root in answered.items() if log[identity]["status"] < 300}
-    assert carried_out(office) - called == OF_OLDER_SDKS | OF_NOTHING | REFUSED
+    assert carried_out(office) - called == OF_OLDER_SDKS | BROKEN_IN_SDK | OF_NOTHING | REFUSED
 
 
 def carried_out(office):

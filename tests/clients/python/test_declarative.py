@@ -348,6 +348,11 @@ def assignment(type):
     return Entity(type=type, required={"target": target()}, defaults={}, changed={}, kept={"target": target()})
 
 
+def permission(action):
+    """Returns a permission of a role definition."""
+    return {"allowedResourceActions": [action], "condition": None, "excludedResourceActions": []}
+
+
 # Each entity that can be created, by the path of its collection.
 ENTITIES = {
     f"{ENDPOINT}/provisioningPolicies": POLICY,
@@ -381,6 +386,39 @@ ENTITIES = {
         engine=frozenset({"profileId"}),
     ),
     "/deviceManagement/monitoring/alertRules": RULE,
+    "/roleManagement/cloudPC/roleDefinitions": Entity(
+        type="unifiedRoleDefinition",
+        required={
+            "displayName": "Role <number>",
+            "rolePermissions": [permission("Microsoft.CloudPC/CloudPCs/Read")],
+        },
+        defaults={
+            "allowedPrincipalTypes": None,
+            "description": None,
+            "isBuiltIn": False,
+            "isEnabled": True,
+            "isPrivileged": False,
+            "resourceScopes": ["/"],
+            "version": None,
+        },
+        engine=frozenset({"templateId"}),
+        changed={"description": "Looks after the desks"},
+        kept={
+            "displayName": "Renamed <number>",
+            "rolePermissions": [permission("Microsoft.CloudPC/CloudPCs/Reboot")],
+        },
+    ),
+    "/roleManagement/cloudPC/roleAssignments": Entity(
+        type="unifiedRoleAssignmentMultiple",
+        required={
+            "displayName": "Assignment <number>",
+            "principalIds": [GROUP],
+            "roleDefinitionId": "ea8e2fb8-e909-44e6-bae7-56757cf6f347",
+        },
+        defaults={"appScopeIds": [], "condition": None, "description": None, "directoryScopeIds": ["/"]},
+        changed={"description": "The office reads"},
+        kept={"displayName": "Renamed <number>", "appScopeIds": ["0", "7"]},
+    ),
     f"{ENDPOINT}/userSettings": SETTING,
     f"{ENDPOINT}/userSettings/{{cloudPcUserSetting-id}}/assignments": assignment("cloudPcUserSettingAssignment"),
     f"{ENDPOINT}/galleryImages": Entity(
@@ -651,6 +689,10 @@ class Tool:
             assert self.parent.delete(parent).status == 204
 
 
+# What is requested once and never changed: no tool declares it.
+REQUESTS = {f"{ENDPOINT}/bulkActions", f"{ENDPOINT}/reports/exportJobs"}
+
+
 @pytest.mark.parametrize("root", ["beta", "v1.0"])
 def test_the_table_has_every_entity_that_can_be_created(office, root):
     offered = set()
@@ -659,7 +701,7 @@ def test_the_table_has_every_entity_that_can_be_created(office, root):
         assert reply.status in (400, 403, 404, 405, 501), (path, reply)
         if reply.status not in (405, 501):
             offered.add(path)
-    assert offered == set(ENTITIES) & creations(root)
+    assert offered - REQUESTS == set(ENTITIES) & creations(root)
     assert set(ENTITIES) <= creations("beta")
 
 

@@ -1,9 +1,7 @@
 """Frontline Cloud PCs with the beta SDK: started and stopped, with the licences of their plan."""
 
 import pytest
-from msgraph_beta.generated.models.frontline_cloud_pc_access_state import FrontlineCloudPcAccessState
 from msgraph_beta.generated.models.frontline_cloud_pc_availability import FrontlineCloudPcAvailability
-from msgraph_beta.generated.models.o_data_errors.o_data_error import ODataError
 
 from graph import get
 
@@ -35,7 +33,9 @@ def shift(office):
     yield policy
     assert office.call("POST", f"{path}/assign", {"assignments": []}).status == 204
     office.rest()
-    for cloud_pc in office.call("GET", f"{ENDPOINT}/cloudPCs?$filter=provisioningPolicyId%20eq%20'{policy}'").json()["value"]:
+    for cloud_pc in office.call("GET", f"{ENDPOINT}/cloudPCs?$filter=provisioningPolicyId%20eq%20'{policy}'").json()[
+        "value"
+    ]:
         assert office.call("POST", f"{ENDPOINT}/cloudPCs/{cloud_pc['id']}/endGracePeriod").status == 204
     office.rest()
     assert office.call("DELETE", path).status == 204
@@ -48,26 +48,25 @@ async def test_start_and_stop(office, beta, shift):
     cloud_pc = cloud_pcs.by_cloud_p_c_id(found.id)
 
     async def state():
-        return (await cloud_pc.get_frontline_cloud_pc_access_state.get()).value
+        # The SDK's builder of this function imports a class that its model does not have.
+        return office.call("GET", f"{ENDPOINT}/cloudPCs/{found.id}/getFrontlineCloudPcAccessState").json()["value"]
 
     async def used():
         (plan,) = (await beta.device_management.virtual_endpoint.front_line_service_plans.get()).value
         return plan.used_count
 
-    assert (await state(), await used()) == (FrontlineCloudPcAccessState.StandbyMode, 0)
+    assert (await state(), await used()) == ("standbyMode", 0)
     await cloud_pc.start.post()
     office.rest()
-    assert (await state(), await used()) == (FrontlineCloudPcAccessState.Active, 1)
+    assert (await state(), await used()) == ("active", 1)
     detail = await cloud_pc.retrieve_frontline_cloud_pc_detail.get()
     assert detail.frontline_cloud_pc_availability is FrontlineCloudPcAvailability.Available
     await cloud_pc.stop.post()
     office.rest()
-    assert (await state(), await used()) == (FrontlineCloudPcAccessState.StandbyMode, 0)
+    assert (await state(), await used()) == ("standbyMode", 0)
 
 
-async def test_other_cloud_pcs_have_no_access_state(beta):
+async def test_other_cloud_pcs_have_no_access_state(office, beta):
     cloud_pcs = beta.device_management.virtual_endpoint.cloud_p_cs
-    (desk,) = (await get(cloud_pcs, filter="displayName eq 'desk-1'")).value
-    with pytest.raises(ODataError) as caught:
-        await cloud_pcs.by_cloud_p_c_id(desk.id).get_frontline_cloud_pc_access_state.get()
-    assert caught.value.response_status_code == 400
+    (desk,) = (await get(cloud_pcs, filter="displayName eq 'desk-22'")).value
+    assert office.call("GET", f"{ENDPOINT}/cloudPCs/{desk.id}/getFrontlineCloudPcAccessState").status == 400

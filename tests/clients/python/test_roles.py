@@ -24,14 +24,19 @@ async def test_a_role_definition_from_its_creation_to_its_end(beta):
     roles = beta.role_management.cloud_p_c.role_definitions
     before = await roles.count.get()
     made = await roles.post(definition("Lookers", READ))
-    assert (made.is_built_in, made.is_enabled, made.role_permissions[0].allowed_resource_actions) == (False, True, [READ])
+    assert (made.is_built_in, made.is_enabled, made.role_permissions[0].allowed_resource_actions) == (
+        False,
+        True,
+        [READ],
+    )
     one = roles.by_unified_role_definition_id(made.id)
     assert (await one.patch(UnifiedRoleDefinition(description="They look."))).description == "They look."
     assert (await one.get()).description == "They look."
     assert {role.id for role in (await roles.get()).value} >= {made.id, READER}
     assert (await one.inherits_permissions_from.get()).value == []
     assert await one.inherits_permissions_from.count.get() == 0
-    assert (await one.assigned_principals.get()).value == []
+    builder = one.assigned_principals_with_transitivedirectory_scope_type_directory_scope_type_directory_scope_id_directory_scope_id
+    assert (await builder.get()).value == []
     await one.delete()
     assert await roles.count.get() == before
     with pytest.raises(ODataError) as caught:
@@ -99,7 +104,9 @@ async def test_a_person_may_do_what_their_roles_grant(office, beta, ada_beta, an
         assignments = beta.role_management.cloud_p_c.role_assignments
         made = await assignments.post(UnifiedRoleAssignmentMultiple(principal_ids=[ALAN], role_definition_id=READER))
         assert len((await endpoint.cloud_p_cs.get()).value) > 20
-        permissions = {row.permission: row.scope_ids for row in (await endpoint.retrieve_scoped_permissions.get()).value}
+        permissions = {
+            row.permission: row.scope_ids for row in (await endpoint.retrieve_scoped_permissions.get()).value
+        }
         assert permissions[READ] == ["/"]
         await assignments.by_unified_role_assignment_multiple_id(made.id).delete()
         with pytest.raises(ODataError):

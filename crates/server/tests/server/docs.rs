@@ -1,17 +1,20 @@
 //! `docs/API.md` lists the server's operations and result codes.
 
 use cloudpc_engine::actions::{OnTimeout, recipe};
-use cloudpc_graph::{Edm, Version};
+use cloudpc_graph::{Edm, Operation, Version};
 use cloudpc_model::Kind;
 use cloudpc_server::operations::{ALL, Row};
 use cloudpc_server::pipeline::Access;
+use cloudpc_server::rbac::{Requirement, requirement};
 use cloudpc_server::reports::{Column, TABLES};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use strum::IntoEnumIterator;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/API.md");
 const OPERATIONS: &str = "<!-- Written by `make docs` from the table of operations. -->\n";
 const REPORTS: &str = "<!-- Written by `make docs` from the table of reports. -->\n";
+const COVERAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/coverage.md");
+const CONTRACT: &str = "<!-- Written by `make docs` from the contract and the table of operations. -->\n";
 const END: &str = "<!-- The end of what `make docs` writes. -->";
 
 /// Writes the tables instead if `UPDATE_DOCS` is set.
@@ -29,6 +32,46 @@ fn api_page_lists_the_servers_operations_and_reports() {
     } else {
         assert_eq!(page, current, "docs/API.md is out of date; run `make docs` to update its tables");
     }
+}
+
+/// Writes the table instead if `UPDATE_DOCS` is set.
+#[test]
+fn coverage_page_lists_the_operations_of_the_contract() {
+    let page = std::fs::read_to_string(COVERAGE).unwrap();
+    let (before, rest) = page.split_once(CONTRACT).unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    let current = format!("{before}{CONTRACT}{}{END}{after}", coverage());
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(COVERAGE, current).unwrap();
+    } else {
+        assert_eq!(page, current, "docs/coverage.md is out of date; run `make docs` to update its table");
+    }
+}
+
+/// Returns the table of the contract's operations, with their counts before it.
+fn coverage() -> String {
+    let mut rows = BTreeMap::<(String, &str), (Vec<&str>, &Operation)>::new();
+    for edm in [Edm::of(Version::V1), Edm::of(Version::Beta)] {
+        for operation in edm.operations.iter().filter(|operation| !operation.extension) {
+            let row = rows.entry((operation.path.clone(), operation.method.name()));
+            row.or_insert_with(|| (Vec::new(), operation)).0.push(edm.version.segment());
+        }
+    }
+    let answer = |operation: &Operation| if ALL.contains_key(operation.key.as_str()) { "served" } else { "405" };
+    let served = rows.values().filter(|(_, operation)| answer(operation) == "served").count();
+    let mut table = format!(
+        "\n{served} operations are served, and {} answer 405.\n\n| method | path | versions | answer | role |\n| --- | --- | --- | --- | --- |\n",
+        rows.len() - served
+    );
+    for ((path, method), (versions, operation)) in &rows {
+        let role = match requirement(&operation.key) {
+            Some(Requirement::Scoped(action)) => format!("`{action}`"),
+            Some(Requirement::Unscoped(action)) => format!("`{action}` (all)"),
+            Some(Requirement::Exempt(_)) | None => String::new(),
+        };
+        table += &format!("| {method} | `{path}` | {} | {} | {role} |\n", versions.join(", "), answer(operation));
+    }
+    table + "\n"
 }
 
 /// Returns the table of reports. Columns of ours are in italics.
