@@ -139,13 +139,6 @@ async def test_an_unknown_cloud_pc_is_an_error_that_programs_can_read(beta):
     assert isinstance(problem.error.inner_error.date, datetime.datetime)
 
 
-async def test_what_is_not_built_yet_says_so(beta):
-    with pytest.raises(BetaError) as caught:
-        await beta.device_management.virtual_endpoint.bulk_actions.get()
-    assert (caught.value.response_status_code, caught.value.error.code) == (501, "NotImplemented")
-    assert "cloudPcBulkAction.list" in caught.value.error.message
-
-
 async def test_a_bulk_resize_is_validated_before_it_is_requested(beta):
     builder = beta.device_management.virtual_endpoint.cloud_p_cs
     cloud_pcs = (await builder.get()).value

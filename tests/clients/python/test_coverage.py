@@ -18,7 +18,7 @@ OF_OLDER_SDKS = {
     ("beta", "managedDevice.setCloudPcReviewStatus"),
 }
 
-# Operations whose builders in the current SDK fail when they are imported; tests call them over HTTP.
+# Operations whose builders in the current SDK cannot be imported; tests call them over HTTP.
 BROKEN_IN_SDK = {("beta", "cloudPC.getFrontlineCloudPcAccessState")}
 
 # Operations that this installation always refuses.

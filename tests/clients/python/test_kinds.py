@@ -155,9 +155,11 @@ async def test_pools_are_read_by_those_they_are_assigned_to(office, ada, beta):
     await one.delete()
 
 
-async def test_what_an_organization_has(beta, ada_beta):
-    root = endpoint(beta)
+async def test_what_an_organization_has(beta, v1, ada_beta):
+    root, root_of_v1 = endpoint(beta), endpoint(v1)
     assert (await root.get()).id == (await root.reports.get()).id == (await root.report.get()).id
+    assert (await root_of_v1.get()).id == (await root_of_v1.report.get()).id
+    assert (await root_of_v1.audit_events.get_audit_activity_types.get()).value
     mapping = root.cross_cloud_government_organization_mapping
     organization = model(beta, "CloudPcCrossCloudGovernmentOrganizationMapping")
     identity = str(uuid.uuid4())
@@ -198,7 +200,7 @@ async def test_external_partner_settings_are_external_partners(beta):
     await partner.delete()
 
 
-async def test_nothing_of_users_is_kept_below_assignments(office, beta):
+async def test_nothing_of_users_is_kept_below_assignments(office, beta, v1):
     directory = "/v1.0"
     person = {"accountEnabled": True, "displayName": "New hire", "mailNickname": f"hire-{uuid.uuid4()}"}
     person |= {"userPrincipalName": f"{person['mailNickname']}@contoso.test"}
@@ -225,6 +227,15 @@ async def test_nothing_of_users_is_kept_below_assignments(office, beta):
     assert (await user.mailbox_settings.get()).time_zone is None
     assert (await user.service_provisioning_errors.get()).value == []
     assert await user.service_provisioning_errors.count.get() == 0
+    user_of_v1 = (
+        endpoint(v1)
+        .provisioning_policies.by_cloud_pc_provisioning_policy_id(made.id)
+        .assignments.by_cloud_pc_provisioning_policy_assignment_id(row.id)
+        .assigned_users.by_user_id(member)
+    )
+    assert (await user_of_v1.mailbox_settings.get()).time_zone is None
+    assert (await user_of_v1.service_provisioning_errors.get()).value == []
+    assert await user_of_v1.service_provisioning_errors.count.get() == 0
 
     persistence = assignment.user_settings_persistence_detail
     assert (await persistence.get()).storage_configuration is None
