@@ -69,12 +69,11 @@ impl Engine {
         Ok(accepted)
     }
 
-    /// Begins items of a bulk action again: those of these Cloud PCs, or if none are named all that
-    /// failed.
+    /// Retries items of a bulk action: those of `cloud_pcs`, or without it all that failed.
     ///
     /// # Errors
-    /// Not found; invalid (a Cloud PC that is not an item, or whose item has not failed); forbidden
-    /// (`quotaLimitReached`); the store fails.
+    /// Not found; invalid (a Cloud PC that is not an item, or whose item cannot be retried);
+    /// forbidden (`quotaLimitReached`); the store fails.
     pub async fn retry_bulk(
         &self,
         asked: &RequestContext,
@@ -87,8 +86,8 @@ impl Engine {
         written.await
     }
 
-    /// Requests the same of several Cloud PCs at once, which `find` looks up in the transaction
-    /// that writes the actions. Returns for each whether its action has begun.
+    /// Requests the same action on each Cloud PC that `find` looks up, in the transaction that
+    /// writes the actions. Returns the state of each item.
     ///
     /// # Errors
     /// Errors of `find`; the store fails. A refusal is not an error.
@@ -176,7 +175,7 @@ fn named_items<'a>(items: &'a [BulkItem], named: &[String]) -> Result<Vec<&'a Bu
             BulkItemState::Pending | BulkItemState::InProgress | BulkItemState::Succeeded => {
                 let state: &str = item.state.into();
                 let message = format!(
-                    "The action for Cloud PC '{named}' is in state '{state}'. Only a failed one can be retried."
+                    "The item of Cloud PC '{named}' is '{state}'. Only 'failed' and 'notSupported' items can be retried."
                 );
                 Err(Error::invalid(message))
             }

@@ -18,7 +18,7 @@ pub const AZURE_ID_CHARS_MAX: usize = 512;
 /// What a caller wants the review of a Cloud PC to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReviewRequest {
-    /// Begin a review, or change the one that is under way.
+    /// Begin a review, or change the open one.
     Begin {
         /// What the user may do meanwhile.
         user_access: UserAccessLevel,

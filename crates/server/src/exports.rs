@@ -36,7 +36,7 @@ pub const EXPORT_KEPT_TIME: Duration = Duration::from_secs(24 * 3_600);
 /// Pause after the store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
-/// What the signature of a URL is bound to.
+/// Purpose that the signature of a URL is bound to.
 const BINDING: &str = "exportFile";
 
 /// The format of a file.
@@ -169,10 +169,10 @@ async fn export_one(app: &App, export: PendingExport) -> Result<(), StoreError> 
 
 /// Returns the content of a job's file, or why there is none.
 async fn content(app: &App, caller: &str, job: &Document) -> Result<Vec<u8>, String> {
-    let caller = allowed(app, caller, job).await.map_err(|_| "its caller may not read reports any more".to_owned())?;
+    let caller = allowed(app, caller, job).await.map_err(|_| "the caller may no longer read the report".to_owned())?;
     let text = |name: &str| job.body.get(name).and_then(Value::as_str).unwrap_or_default();
     let (Some(table), Some(format)) = (table(text("reportName")), ExportFormat::named(text("format"))) else {
-        return Err("its report or format does not exist any more".into());
+        return Err("the report or format no longer exists".into());
     };
     let export = reports::export(app, &caller, &job.body, table).await;
     let export = export.map_err(|problem: Problem| problem.to_string())?;
@@ -203,8 +203,8 @@ fn csv(export: &ReportExport) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Checks that the roles of a caller allow to read the report of a job without scope tags: a file
-/// shows the whole tenant.
+/// Checks that the roles of a caller grant the report of a job without scope tags: a file shows the
+/// whole tenant.
 ///
 /// # Errors
 /// 403 naming the missing resource action; the store failed.
@@ -252,7 +252,16 @@ async fn download(State(app): State<App>, Path(token): Path<String>) -> Response
             ];
             (headers, file.content).into_response()
         }
-        Err(status) => (status, "This URL is invalid or has expired. Read the export job again.").into_response(),
+        Err(status) => (status, refusal(status)).into_response(),
+    }
+}
+
+/// Returns why a file cannot be downloaded.
+fn refusal(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => "The service cannot read the file now. Try again later.",
+        StatusCode::FORBIDDEN => "The URL is invalid, or its caller may no longer read the report.",
+        _ => "The file has expired, or its export job was deleted. Request a new export job.",
     }
 }
 

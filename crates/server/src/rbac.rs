@@ -134,6 +134,16 @@ pub(crate) fn granted_by(role: &Document) -> BTreeSet<String> {
     permissions.filter_map(Value::as_object).flat_map(of).collect()
 }
 
+/// Returns the names of the resource actions that a role definition grants, or would grant if it
+/// were enabled and excluded none: what may come of it counts when it is written or assigned.
+pub(crate) fn grantable_by(role: &Document) -> BTreeSet<String> {
+    if is_built_in(role) {
+        return granted_by(role);
+    }
+    let permissions = role.body.get("rolePermissions").and_then(Value::as_array).into_iter().flatten();
+    permissions.filter_map(Value::as_object).flat_map(|each| names(each, "allowedResourceActions")).collect()
+}
+
 fn names(permission: &Object, property: &str) -> BTreeSet<String> {
     let names = permission.get(property).and_then(Value::as_array).into_iter().flatten();
     names.filter_map(Value::as_str).map(str::to_owned).collect()
@@ -216,4 +226,4 @@ pub(crate) fn check(
 }
 
 const HOW_TO_GET: &str =
-    "Ask an administrator for a role that does; roles are assigned at /roleManagement/cloudPC/roleAssignments.";
+    "Ask an administrator to assign a role that grants it, at /roleManagement/cloudPC/roleAssignments.";

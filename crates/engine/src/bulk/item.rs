@@ -114,9 +114,9 @@ fn beginning(tx: &Tx<'_>, request: &BulkRequest, cloud_pc: &CloudPc, rng: &Seede
             }));
         }
         BulkRequest::Move => return move_region(tx, cloud_pc),
-        BulkRequest::ReinstallAgent => return Ok(not_supported("It has no agent of Microsoft's to install again.")),
+        BulkRequest::ReinstallAgent => return Ok(not_supported("The Cloud PC has no Microsoft agent to reinstall.")),
         BulkRequest::ModifyDiskEncryptionType { .. } => {
-            return Ok(not_supported("Its disk is encrypted by the host or not at all, and no request changes that."));
+            return Ok(not_supported("The host decides whether the disk is encrypted; a request cannot change it."));
         }
         BulkRequest::DisasterRecovery { .. }
         | BulkRequest::DisasterRecoveryFailover
@@ -140,13 +140,13 @@ fn restore(
         Some(place) => Beginning::Action(Params::Restore { snapshot_id: snapshots[place].id.clone() }),
         None => {
             let side: &str = range.into();
-            let message = format!("The Cloud PC has no restore point for the time {wanted} and the range '{side}'.");
+            let message = format!("The Cloud PC has no restore point in the range '{side}' of {wanted}.");
             Beginning::Refused(BulkItemState::Failed, failure("snapshotNotFound", message))
         }
     })
 }
 
-/// Brings a Cloud PC to the region of its policy.
+/// Moves a Cloud PC to the region of its policy, if it is in another one.
 fn move_region(tx: &Tx<'_>, cloud_pc: &CloudPc) -> Result<Beginning, StoreError> {
     let tenant = cloud_pc.tenant_id;
     let entitlement = tx.entitlement(tenant, cloud_pc.id)?.filter(|_| cloud_pc.takes_policy_changes());
@@ -157,7 +157,7 @@ fn move_region(tx: &Tx<'_>, cloud_pc: &CloudPc) -> Result<Beginning, StoreError>
         None => None,
     };
     let Some(policy) = policy else {
-        return Ok(not_supported("It was not made by a provisioning policy, or its status does not allow a move."));
+        return Ok(not_supported("No provisioning policy created the Cloud PC, or its status allows no move."));
     };
     let region = PolicySettings::of(&policy).values(PolicySettingTypes::DEFAULT).region;
     Ok(match region {

@@ -133,7 +133,7 @@ async fn a_retry_begins_what_failed_and_nothing_else() {
     assert_eq!(again, [false, true, false, true, false]);
 
     let refused = world.engine.retry_bulk(&asked(), bulk, Some(vec![ids[0].to_string()])).await.unwrap_err();
-    assert!(refused.message.contains("in state 'succeeded'"), "{refused}");
+    assert!(refused.message.contains("is 'succeeded'"), "{refused}");
     let refused = world.engine.retry_bulk(&asked(), bulk, Some(vec!["other".into()])).await.unwrap_err();
     assert!(refused.message.contains("has no Cloud PC 'other'"), "{refused}");
     let unknown = BulkActionId(Uuid::from_u128(1));

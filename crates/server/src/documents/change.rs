@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use cloudpc_graph::GraphError;
-use cloudpc_model::{AuditVerb, Document, DocumentKey, Object, TenantId};
+use cloudpc_model::{AuditVerb, Document, DocumentKey, DocumentReference, Object, TenantId};
 use cloudpc_store::{DocumentConflict, Tx};
 use serde_json::{Value, json};
 
@@ -136,6 +136,7 @@ fn finalize(
     body::fill_defaults(kind, &mut document.body);
     body::check(kind, old.map(|old| &old.body), &document.body)?;
     scope::check_tags(call, kind, old, document)?;
+    scope::check_references(call, tx, kind, old, document)?;
     kind.hooks.check(tx, &mut DocumentChange { call, old, new: document })?;
     Ok(())
 }
@@ -247,15 +248,7 @@ pub(super) fn refuse(kind: &DocumentKind, document: &Document, conflict: Documen
             let message = format!("There is a {name} with the id '{}' already. Choose another id.", document.key.id);
             GraphError::new(409, "nameAlreadyExists", message).about("id").into()
         }
-        DocumentConflict::TargetMissing(reference) => {
-            let (target, property) = (&reference.target, reference.property);
-            let message = format!(
-                "'{property}' names the {} '{}', which does not exist. Use the id of an existing one.",
-                target.kind.name(),
-                target.id
-            );
-            GraphError::bad_request(message).about(property).into()
-        }
+        DocumentConflict::TargetMissing(reference) => target_missing(&reference),
         DocumentConflict::Held { by, property } => {
             let message = format!(
                 "The {name} '{}' is in use by the {} '{}' ({property}). Change or delete that first.",
@@ -271,4 +264,15 @@ pub(super) fn refuse(kind: &DocumentKind, document: &Document, conflict: Documen
             GraphError::new(409, "resourceChanged", message).into()
         }
     }
+}
+
+/// Returns the error for a reference to what does not exist.
+pub(super) fn target_missing(reference: &DocumentReference) -> Problem {
+    let (target, property) = (&reference.target, reference.property);
+    let message = format!(
+        "'{property}' names the {} '{}', which does not exist. Use the id of an existing one.",
+        target.kind.name(),
+        target.id
+    );
+    GraphError::bad_request(message).about(property).into()
 }

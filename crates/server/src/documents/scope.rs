@@ -5,6 +5,7 @@ use cloudpc_model::{Document, DocumentKey, DocumentType};
 use cloudpc_store::{Reader, StoreError};
 use serde_json::json;
 
+use super::change::target_missing;
 use super::kind::{DocumentKind, DocumentShape, Verb};
 use crate::pipeline::{Call, Problem};
 use crate::rbac::{SCOPE_IDS, ScopeTags, tags_of};
@@ -78,6 +79,34 @@ pub(super) fn check_tags(
         None => Ok(()),
         Some(tag) => Err(outside(&tag, own)),
     }
+}
+
+/// Checks that the caller's right reaches what a document refers to. What it does not reach looks
+/// missing.
+///
+/// # Errors
+/// 400 naming the reference.
+pub(super) fn check_references(
+    call: &Call,
+    reader: &Reader<'_>,
+    kind: &DocumentKind,
+    old: Option<&Document>,
+    new: &Document,
+) -> Result<(), Problem> {
+    if call.scope_tags.is_all() {
+        return Ok(());
+    }
+    let before = old.map(|old| super::body::index(kind, &old.body).references).unwrap_or_default();
+    for reference in super::body::index(kind, &new.body).references {
+        let found = reader.document(new.tenant_id, &reference.target)?;
+        if !before.contains(&reference)
+            && let (Some(found), Some(kind)) = (found, super::kind(reference.target.kind))
+            && !reaches(&call.scope_tags, reader, kind, &found)?
+        {
+            return Err(target_missing(&reference));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the caller's right reaches what a tenant has one of, which everyone with the right

@@ -375,3 +375,69 @@ async fn nobody_grants_what_they_lack() {
     let refused = limited.call(Who::Alan, "POST", ROLES, Some(role("Roles/Read"))).await;
     assert_refused(&refused, "without scope tags");
 }
+
+/// A disabled role can be enabled, and what a role excludes can be allowed again.
+#[tokio::test]
+async fn what_a_role_may_grant_later_counts_when_it_is_assigned() {
+    let world = TestServer::new().await;
+    let manage = ["Create", "Update", "Delete", "Read"];
+    let actions: Vec<_> =
+        ["Roles", "RoleAssignments"].iter().flat_map(|of| manage.map(|verb| format!("{of}/{verb}"))).collect();
+    grant(&world, &actions.iter().map(String::as_str).collect::<Vec<_>>(), &[]).await;
+    let reprovision = action("CloudPCs/Reprovision");
+    let bodies = [
+        json!({"displayName": "Off", "isEnabled": false, "rolePermissions": [{"allowedResourceActions": [reprovision]}]}),
+        json!({"displayName": "But", "rolePermissions": [
+            {"allowedResourceActions": [reprovision], "excludedResourceActions": [reprovision]},
+        ]}),
+    ];
+    for body in bodies {
+        assert_refused(&world.call(Who::Alan, "POST", ROLES, Some(body.clone())).await, "CloudPCs/Reprovision");
+        let made = world.call(Who::Ada, "POST", ROLES, Some(body)).await.json();
+        let role = made["id"].as_str().unwrap();
+        let assigned = world.call(Who::Alan, "POST", ASSIGNMENTS, Some(assignment(ALAN, role, &[]))).await;
+        assert_refused(&assigned, "You cannot assign this role");
+        let enabled = json!({"isEnabled": true, "rolePermissions": [{"allowedResourceActions": [reprovision]}]});
+        let enabled = world.call(Who::Alan, "PATCH", &format!("{ROLES}/{role}"), Some(enabled)).await;
+        assert_refused(&enabled, "CloudPCs/Reprovision");
+    }
+}
+
+#[tokio::test]
+async fn users_without_a_role_cancel_only_their_own_requests() {
+    let world = TestServer::new().await;
+    let cancel = async |who: Who| {
+        let actions = world.get(who, &format!("/beta/me/cloudPCs/{DESK_2}/cloudpc.actions")).await.rows();
+        let id = actions[0]["id"].as_str().unwrap().to_owned();
+        world.post(who, &format!("/beta/me/cloudPCs/{DESK_2}/cloudpc.actions/{id}/cloudpc.cancel")).await
+    };
+    let review = json!({"reviewStatus": {"inReview": true}});
+    let set = world.call(Who::Writer, "POST", &format!("{BETA}/cloudPCs/{DESK_2}/setReviewStatus"), Some(review)).await;
+    assert_eq!(set.status, 204, "{set}");
+    assert_refused(&cancel(Who::Alan).await, "Another caller requested this action");
+    let other = TestServer::new().await;
+    assert_eq!(other.post(Who::Alan, &format!("/beta/me/cloudPCs/{DESK_2}/reboot")).await.status, 204);
+    let actions = other.get(Who::Alan, &format!("/beta/me/cloudPCs/{DESK_2}/cloudpc.actions")).await.rows();
+    let path =
+        format!("/beta/me/cloudPCs/{DESK_2}/cloudpc.actions/{}/cloudpc.cancel", actions[0]["id"].as_str().unwrap());
+    assert_eq!(other.post(Who::Alan, &path).await.status, 204);
+}
+
+#[tokio::test]
+async fn export_jobs_show_and_give_up_only_what_the_caller_may_report() {
+    let world = TestServer::new().await;
+    let jobs = format!("{BETA}/reports/exportJobs");
+    let made = world.call(Who::Writer, "POST", &jobs, Some(json!({"reportName": "actionStatusReport"}))).await.json();
+    let job = format!("{jobs}/{}", made["id"].as_str().unwrap());
+    world.run_exports();
+    while world.get(Who::Writer, &job).await.json()["exportJobStatus"] != "completed" {
+        tokio::task::yield_now().await;
+    }
+    grant(&world, &["PerformanceReports/Read"], &[]).await;
+    grant(&world, &["ActionStatus/Read"], &["7"]).await;
+    assert!(world.get(Who::Writer, &job).await.json()["exportUrl"].is_string());
+    assert_eq!(world.get(Who::Alan, &job).await.json()["exportUrl"], Value::Null);
+    assert_refused(&world.call(Who::Alan, "DELETE", &job, None).await, "ActionStatus/Read");
+    grant(&world, &["ActionStatus/Read"], &[]).await;
+    assert!(world.get(Who::Alan, &job).await.json()["exportUrl"].is_string());
+}

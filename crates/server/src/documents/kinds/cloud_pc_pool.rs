@@ -127,8 +127,9 @@ fn name_image(reader: &Reader<'_>, change: &mut DocumentChange<'_>) -> Result<()
     const CONFIGURATION: &str = "cloudPcConfiguration";
     let configuration = |pool: &Document| pool.body.get(CONFIGURATION).and_then(Value::as_object).cloned();
     let Some(mut new) = configuration(change.new) else { return Ok(()) };
-    let (id, name) = find_image(reader, change.new.tenant_id, &new, "cloudPcConfiguration/imageId")?;
     let old = change.old.and_then(configuration).unwrap_or_default();
+    let held = text(&old, "imageId");
+    let (id, name) = find_image(reader, change.call, held, &new, "cloudPcConfiguration/imageId")?;
     let is_another = text(&old, "imageId") != id;
     let is_kept = old.contains_key("imageDisplayName") && old.get("imageDisplayName") == new.get("imageDisplayName");
     if !new.contains_key("imageDisplayName") || is_another && is_kept {

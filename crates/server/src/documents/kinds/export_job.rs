@@ -49,8 +49,7 @@ impl Hooks for ExportJob {
 
     fn check(&self, reader: &Reader<'_>, change: &mut DocumentChange<'_>) -> Result<(), Problem> {
         check(&change.new.body)?;
-        let report = change.new.body.get("reportName").and_then(Value::as_str).unwrap_or_default();
-        exports::check_roles(reader, &change.call.caller, report)
+        exports::check_roles(reader, &change.call.caller, report(change.new))
     }
 
     fn after(
@@ -74,12 +73,21 @@ impl Hooks for ExportJob {
         Ok(())
     }
 
-    fn computed(&self, _reader: &Reader<'_>, call: &Call, page: &mut [Document]) -> Result<(), Problem> {
+    fn check_delete(&self, reader: &Reader<'_>, call: &Call, job: &Document) -> Result<(), Problem> {
+        exports::check_roles(reader, &call.caller, report(job))
+    }
+
+    fn computed(&self, reader: &Reader<'_>, call: &Call, page: &mut [Document]) -> Result<(), Problem> {
         for job in page {
+            let may_read = match exports::check_roles(reader, &call.caller, report(job)) {
+                Ok(()) => true,
+                Err(Problem::Store(error)) => return Err(error.into()),
+                Err(_) => false,
+            };
             let expires_at = job.status.get("expiresAt").and_then(Value::as_i64).map(Timestamp);
             job.status.remove("expiresAt");
             let url = expires_at
-                .filter(|_| job.status.get("exportJobStatus") == Some(&json!("completed")))
+                .filter(|_| may_read && job.status.get("exportJobStatus") == Some(&json!("completed")))
                 .map(|at| exports::url(&call.app, call.host(), job.tenant_id, &job.key.id, at));
             let status = job.status.remove("exportJobStatus").unwrap_or_else(|| json!("notStarted"));
             job.status.insert("exportJobStatus".into(), status);
@@ -89,6 +97,11 @@ impl Hooks for ExportJob {
         }
         Ok(())
     }
+}
+
+/// Returns the name of a job's report.
+fn report(job: &Document) -> &str {
+    job.body.get("reportName").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Refuses a job that cannot produce a file.

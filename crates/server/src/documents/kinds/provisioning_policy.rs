@@ -2,9 +2,7 @@
 
 use cloudpc_engine::GRACE_PERIOD;
 use cloudpc_graph::GraphError;
-use cloudpc_model::{
-    Document, DocumentKey, DocumentType, ImageId, NamingTemplate, Object, ReferenceStrength, TenantId,
-};
+use cloudpc_model::{Document, DocumentKey, DocumentType, ImageId, NamingTemplate, Object, ReferenceStrength};
 use cloudpc_store::{Reader, Tx};
 use serde_json::{Value, json};
 
@@ -17,6 +15,7 @@ use crate::documents::kind::Fact::{
 };
 use crate::documents::kind::{ASSIGNABLE, CHILDREN_MAX, DocumentChange, DocumentKind, Hooks, Rights, WRITABLE};
 use crate::pipeline::{Call, Problem};
+use crate::rbac::tags_of;
 
 static RIGHTS: Rights = rights("ProvisioningPolicies");
 
@@ -213,11 +212,12 @@ fn check_autopatch(body: &mut Object, call: &Call) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Returns the id and the name of the image that `imageId` and `imageType` name. `property` is the
-/// path of that id.
+/// Returns the id and the name of the image that `imageId` and `imageType` name. `held` is the id
+/// that was there before, and `property` the path of the id.
 pub(super) fn find_image(
     reader: &Reader<'_>,
-    tenant: TenantId,
+    call: &Call,
+    held: &str,
     body: &Object,
     property: &str,
 ) -> Result<(String, String), Problem> {
@@ -225,12 +225,16 @@ pub(super) fn find_image(
     let (id, kind) = (text(body, "imageId"), text(body, "imageType"));
     let missing = format!("There is no {kind} image with the id '{id}'.");
     if kind != "custom" {
-        let image = reader.gallery_image(tenant, &ImageId(id.to_owned()))?;
+        let image = reader.gallery_image(call.tenant(), &ImageId(id.to_owned()))?;
         return image.map_or_else(|| wrong(missing), |image| Ok((id.to_owned(), image.display_name)));
     }
     // Machines know the image by the spelling of its key.
     let key = DocumentKey::new(DocumentType::CloudPcDeviceImage, id);
-    let Some(image) = reader.document(tenant, &key)? else { return wrong(missing) };
+    let Some(image) = reader.document(call.tenant(), &key)? else { return wrong(missing) };
+    // What the caller's scope tags do not reach looks missing, unless it is named already.
+    if DocumentKey::fold(held) != key.id && !call.scope_tags.reaches(&tags_of(&image)) {
+        return wrong(missing);
+    }
     match device_image::status(&image) {
         "ready" => Ok((key.id, text(&image.body, "displayName").to_owned())),
         status => {
@@ -243,7 +247,8 @@ pub(super) fn find_image(
 fn name_image(reader: &Reader<'_>, change: &mut DocumentChange<'_>) -> Result<(), Problem> {
     let body = &mut change.new.body;
     let id = text(body, "imageId").to_owned();
-    let (stored_id, name) = find_image(reader, change.call.tenant(), body, "imageId")?;
+    let held = change.old.map(|old| text(&old.body, "imageId")).unwrap_or_default();
+    let (stored_id, name) = find_image(reader, change.call, held, body, "imageId")?;
     body.insert("imageId".into(), json!(stored_id));
     let old = change.old.map(|old| &old.body);
     let is_another = old.is_some_and(|old| text(old, "imageId") != id);

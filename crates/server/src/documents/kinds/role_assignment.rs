@@ -212,7 +212,7 @@ fn check_grants(reader: &Reader<'_>, change: &DocumentChange<'_>) -> Result<(), 
     let permissions = EffectivePermissions::of(reader, &change.call.caller)?;
     let wanted = ScopeTags::of_assignment(&change.new.body);
     let lacked = |action: &String| !permissions.tags(action).is_some_and(|held| held.covers(&wanted));
-    match rbac::granted_by(&role).into_iter().find(lacked) {
+    match rbac::grantable_by(&role).into_iter().find(lacked) {
         None => Ok(()),
         Some(action) => {
             let message = format!(

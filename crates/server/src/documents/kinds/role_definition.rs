@@ -123,9 +123,12 @@ fn check_permissions(role: &Document) -> Result<(), GraphError> {
 /// Refuses to add resource actions that the caller lacks: the role may be assigned to anyone.
 fn check_grants(reader: &Reader<'_>, change: &DocumentChange<'_>) -> Result<(), Problem> {
     let permissions = EffectivePermissions::of(reader, &change.call.caller)?;
-    let before = change.old.map(rbac::granted_by).unwrap_or_default();
     let lacked = |action: &&String| permissions.tags(action) != Some(ScopeTags::All);
-    match rbac::granted_by(change.new).difference(&before).find(lacked) {
+    let added = [rbac::granted_by, rbac::grantable_by].map(|of| {
+        let before = change.old.map(of).unwrap_or_default();
+        &of(change.new) - &before
+    });
+    match added.iter().flatten().find(lacked) {
         None => Ok(()),
         Some(action) => {
             let message = format!(

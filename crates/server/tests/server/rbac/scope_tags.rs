@@ -250,3 +250,29 @@ async fn a_delta_follows_scope_tags_and_begins_anew_when_they_change() {
     assert_eq!(world.get(Who::Alan, &link(&all)).await.status, 200);
     world.clock.advance(Duration::from_secs(1)).await;
 }
+
+#[tokio::test]
+async fn what_scope_tags_do_not_reach_cannot_be_referred_to() {
+    let world = TestServer::new().await;
+    let policy = tag_desk_1(&world).await;
+    grant(&world, &["ProvisioningPolicies/Read", "ProvisioningPolicies/Update"], &["7"]).await;
+    let azure = "/subscriptions/0ac520ee-14c0-480f-b6c9-0a90c58ffff0/resourceGroups/office";
+    let network = format!("{azure}/providers/Microsoft.Network/virtualNetworks/office");
+    let body = json!({
+        "displayName": "Office", "connectionType": "azureADJoin", "resourceGroupId": azure,
+        "subscriptionId": "0ac520ee-14c0-480f-b6c9-0a90c58ffff0", "virtualNetworkId": network,
+        "subnetId": format!("{network}/subnets/default"), "scopeIds": ["0"],
+    });
+    let connection = world.call(Who::Ada, "POST", &format!("{BETA}/onPremisesConnections"), Some(body)).await;
+    assert_eq!(connection.status, 201, "{connection}");
+    let path = format!("{BETA}/provisioningPolicies/{policy}");
+    let change = async |connection: &str| {
+        let joins = json!([{"domainJoinType": "azureADJoin", "onPremisesConnectionId": connection}]);
+        world.call(Who::Alan, "PATCH", &path, Some(json!({"domainJoinConfigurations": joins}))).await
+    };
+    let (id, missing) = (connection.json()["id"].as_str().unwrap().to_owned(), "00000000-0000-4000-8000-00000000dead");
+    let told = |reply: Reply, id: &str| (reply.status, message(&reply).replace(id, "<id>"));
+    let refused = told(change(&id).await, &id);
+    assert_eq!(refused, told(change(missing).await, missing));
+    assert_eq!(refused.0, 400);
+}
