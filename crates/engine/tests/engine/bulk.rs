@@ -1,4 +1,4 @@
-//! Bulk actions on the virtual clock: what becomes of each Cloud PC, and what is counted.
+//! Bulk actions on the virtual clock: the outcome of each item, and the counts of the bulk action.
 
 use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_engine::{BULK_ACTIONS_OPEN_MAX, BULK_CLOUD_PCS_MAX, BULK_RUNNING_MAX, FaultRule, NewBulkAction};

@@ -1,4 +1,4 @@
-//! Headers of responses that depend on the operation or on what the client accepts.
+//! Response headers that depend on the operation or on `Accept-Encoding`, and `$search`.
 
 use axum::body::Body;
 use cloudpc_server::edge::{COMPRESSED_BYTES_MIN, Edge, Health, Scheme};
