@@ -221,11 +221,13 @@ impl Reader<'_> {
             at = self.walk(table, tenant, plan, at.as_ref(), window, |number, part| {
                 let missing = limit - rows.len();
                 let id = part.access.id(table.id);
-                let statement = Statement::select(&columns_with(table, &[part.access.column]), table, tenant.0, part)
-                    .check(&part.access.rest)
-                    .order(ordered_by(part, id), id, part.descending)
-                    .limit(missing, 0);
-                let read = self.list_rows(table, &statement, number, 1, part.access)?;
+                let statement = Statement::select_rows(table, &[part.access.column], tenant.0, part, |keys| {
+                    let checked = keys.check(&part.access.rest);
+                    checked.order(ordered_by(part, id), id, part.descending).limit(missing, 0)
+                });
+                let mut read = self.list_rows(table, &statement, number, 1, part.access)?;
+                let by = |column| ListOrder { column, descending: part.descending };
+                read.sort_by(|(a, _), (b, _)| sort::compare(&[by(part.access.column), by(id)], a, b));
                 let is_full = read.len() == missing;
                 rows.extend(read);
                 Ok(is_full.then(|| rows.last().map(|(at, _)| at.clone())).flatten())
@@ -396,7 +398,7 @@ impl Reader<'_> {
         Ok(usize::try_from(found).unwrap_or(usize::MAX))
     }
 
-    /// Returns the rows of a statement of [`columns_with`] this number of keys.
+    /// Returns the rows of a statement that selects this number of keys.
     fn list_rows<T>(
         &self,
         table: &ListTable<T>,
@@ -428,12 +430,6 @@ impl Reader<'_> {
             }
         }
     }
-}
-
-/// The columns of a table, those that rows are in the order of, and the id.
-fn columns_with<T>(table: &ListTable<T>, keys: &[ListColumn]) -> String {
-    let keys: String = keys.iter().map(|column| format!("{}, ", column.sql)).collect();
-    format!("{}, {keys}{}", table.columns, table.id.sql)
 }
 
 /// The column that orders the rows of a part: one value is in the order of the ids.

@@ -1,12 +1,10 @@
 //! How the rows of a list are found: which index is read, from where to where, and what is checked
 //! of each row on the way.
 
-#[cfg(test)]
-use super::ListIndex;
 use super::condition::ListCondition;
 use super::parts::{PART_LETTERS, count};
 use super::range::{KeyRange, KeyRanges};
-use super::{ListColumn, ListOrder, ListPosition, ListValue};
+use super::{ListColumn, ListIndex, ListOrder, ListPosition, ListValue};
 
 /// How to find the rows that match a condition, in an order. Made by
 /// [`Reader::list_plan`](crate::Reader::list_plan).
@@ -159,6 +157,11 @@ impl IndexAccess {
     /// The id as the index has it.
     pub(super) fn id(&self, id: ListColumn) -> ListColumn {
         if self.via.is_some() { PART_ID } else { id }
+    }
+
+    /// Whether the index is not the table itself.
+    pub(super) fn is_apart(&self) -> bool {
+        self.via.is_some() || matches!(self.column.index, ListIndex::Named(_))
     }
 
     /// Whether a row has to be read to know whether it matches.

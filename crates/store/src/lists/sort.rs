@@ -8,7 +8,7 @@ use cloudpc_model::TenantId;
 
 use super::plan::ListPlan;
 use super::sql::Statement;
-use super::{ListColumn, ListOrder, ListPosition, ListTable, ListValue, WINDOW_ROWS, columns_with};
+use super::{ListColumn, ListOrder, ListPosition, ListTable, ListValue, WINDOW_ROWS};
 use crate::{Reader, StoreError};
 
 /// The first rows of a sorted list, among the candidates that were read so far.
@@ -65,12 +65,14 @@ impl Reader<'_> {
             top.next.take().as_ref(),
             WINDOW_ROWS,
             |_, part| {
-                let mut statement =
-                    Statement::select(&columns_with(table, &keys), table, tenant.0, part).check(&part.access.rest);
-                if let Some(after) = after {
-                    statement = statement.after(&plan.sort, id, after);
-                }
-                let statement = statement.sort(&sort).limit(limit, 0);
+                let statement = Statement::select_rows(table, &keys, tenant.0, part, |keys| {
+                    let checked = keys.check(&part.access.rest);
+                    let left = match after {
+                        Some(after) => checked.after(&plan.sort, id, after),
+                        None => checked,
+                    };
+                    left.sort(&sort).limit(limit, 0)
+                });
                 read.extend(self.list_rows(table, &statement, 0, keys.len(), part.access)?);
                 Ok(None)
             },
@@ -106,7 +108,7 @@ pub(super) fn without_id(order: &[ListOrder], id: ListColumn) -> Vec<ListOrder> 
     }
 }
 
-fn compare(sort: &[ListOrder], a: &ListPosition, b: &ListPosition) -> Ordering {
+pub(super) fn compare(sort: &[ListOrder], a: &ListPosition, b: &ListPosition) -> Ordering {
     let orders = keys(a).zip(keys(b)).zip(sort);
     let mut orders = orders.map(|((a, b), order)| if order.descending { b.cmp(a) } else { a.cmp(b) });
     orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)

@@ -66,6 +66,40 @@ impl Statement {
         statement
     }
 
+    /// `SELECT` the columns of a table, the keys and the id of the rows of a tenant in a part of an
+    /// index, as `narrow` has them.
+    ///
+    /// An index finds keys and ids first, and then only the rows of the result are read: an index
+    /// that has all columns of the conditions and orders needs no other row.
+    pub(super) fn select_rows<T>(
+        table: &ListTable<T>,
+        keys: &[ListColumn],
+        tenant: Uuid,
+        part: Part<'_>,
+        narrow: impl FnOnce(Self) -> Self,
+    ) -> Self {
+        let id = table.id.sql;
+        let list = |name: &dyn Fn(usize, &ListColumn) -> String| -> String {
+            keys.iter().enumerate().map(|(place, key)| name(place, key) + ", ").collect()
+        };
+        let comes_in_order = *keys == [part.access.column] && !part.access.checks_rows();
+        if comes_in_order || !part.access.is_apart() {
+            let keys = list(&|_, key| key.sql.to_owned());
+            return narrow(Self::select(&format!("{}, {keys}{id}", table.columns), table, tenant, part));
+        }
+        let named = list(&|place, key| format!("{} AS key_{place}", key.sql));
+        let mut found = narrow(Self::select(&format!("{named}{id} AS found_id"), table, tenant, part));
+        found.text = format!(
+            "SELECT {columns}, {names}found_id FROM ({found}) AS found {join} {table} ON {table}.tenant_id = ?1 AND {table}.{id} = found_id",
+            columns = table.columns,
+            names = list(&|place, _| format!("key_{place}")),
+            found = found.text,
+            join = join_in_order!(),
+            table = table.name,
+        );
+        found
+    }
+
     /// Also checks the condition of each row.
     pub(super) fn check(mut self, condition: &ListCondition) -> Self {
         if *condition != ListCondition::TRUE {
