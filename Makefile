@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests run run-qemu stop-qemu build lint test test-rust test-vm test-browser test-clients bench bench-vm deny docs picture
+.PHONY: help setup setup-tests run run-qemu stop-qemu build lint test test-rust test-vm test-browser test-clients test-postgres bench bench-vm deny docs picture
 
 # cargo-nextest is faster and reports more; without it, cargo test runs the same tests.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
@@ -50,6 +50,9 @@ endif
 test-clients: setup-tests ## Test the official Graph clients against the real program
 	cargo build --locked --bin cloudpc
 	tests/clients/run
+
+test-postgres: setup-tests ## Test the store on a PostgreSQL of its own
+	@scripts/test-postgres || [ $$? = 3 ]
 
 test-vm: setup ## Test the QEMU driver on real virtual machines, under software emulation
 	@scripts/test-vm || [ $$? = 3 ]

@@ -15,7 +15,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use cloudpc_drivers::sim::SimClock;
 use cloudpc_model::{SeededRng, UserId};
-use cloudpc_store::{Application, UserProfile, WriteMode};
+use cloudpc_store::{Application, UserProfile, WriteMode, testing};
 use http::HeaderValue;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
@@ -49,7 +49,7 @@ impl TestIdentity {
 
     async fn trusting(issuers: Vec<IssuerConfig>) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path(), WriteMode::InlineTwice).unwrap();
+        let store = testing::open(directory.path(), WriteMode::InlineTwice).unwrap();
         let rng = SeededRng::new(7);
         let AppSecret { secret, hash } = Identity::new_app_secret(&rng);
         store
@@ -70,7 +70,7 @@ impl TestIdentity {
     async fn restarted(self) -> Self {
         let Self { identity, clock, secret, directory } = self;
         drop(identity);
-        let store = Store::open(directory.path(), WriteMode::InlineTwice).unwrap();
+        let store = testing::open(directory.path(), WriteMode::InlineTwice).unwrap();
         let identity = Identity::open(parts(store, &clock, SeededRng::new(8), Vec::new())).await.unwrap();
         Self { identity, clock, secret, directory }
     }

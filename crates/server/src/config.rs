@@ -21,6 +21,8 @@ use crate::edge::ANY_ORIGIN;
 pub struct Config {
     /// `[server]`
     pub server: ServerConfig,
+    /// `[store]`
+    pub store: StoreConfig,
     /// `[identity]`
     pub identity: IdentityConfig,
     /// `[engine]`
@@ -43,6 +45,27 @@ pub struct Config {
     pub desktop: DesktopConfig,
     /// `[log]`
     pub log: LogConfig,
+}
+
+/// Where the database is.
+#[derive(Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// A PostgreSQL database, such as `postgres://user@host/database?sslmode=require`. By default,
+    /// the database is a file of SQLite in the data directory.
+    pub url: Option<String>,
+    /// File with the password of the user, if the URL has none.
+    pub password_file: Option<PathBuf>,
+    /// PEM file with the certificate authorities of the database's certificate. By default, those
+    /// of the system count.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Without the URL, which may have a password.
+impl std::fmt::Debug for StoreConfig {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("StoreConfig").field("ca_file", &self.ca_file).finish_non_exhaustive()
+    }
 }
 
 /// Names and networks by which clients reach the server.

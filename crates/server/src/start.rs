@@ -8,13 +8,14 @@ mod error;
 mod passwords;
 mod permissions;
 mod qemu;
+mod store;
 
 use cloudpc_drivers::sim::{SimClock, SimDriver, SimParts};
 use cloudpc_drivers::{Driver, Fetcher, SteadyClock, SystemClock, SystemRng, monotonic};
 use cloudpc_engine::{Engine, EngineSettings, Faults};
 use cloudpc_graph::LinkSigner;
 use cloudpc_model::{Clock, Error, ErrorKind, Rng, SeededRng, Timestamp};
-use cloudpc_store::{ReadCaller, Store, Tx, WriteMode};
+use cloudpc_store::{ReadCaller, Store, Tx};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -281,7 +282,7 @@ impl Server {
         let addresses = [http.as_ref().map(|(_, address)| *address), https.as_ref().map(|(_, address)| *address)];
         let [http_address, https_address] = addresses;
 
-        let store = open_store(&options.data)?;
+        let store = store::open(&options.data, &options.config.store)?;
         check_driver(&store, &options).await?;
         changes::ensure_epoch(&store, rng.as_ref()).await?;
         database::compare(&store, &options.data, rng.as_ref()).await?;
@@ -468,11 +469,6 @@ impl Drop for HealthGuard {
     fn drop(&mut self) {
         self.0.engine_runs.store(false, Ordering::Release);
     }
-}
-
-fn open_store(path: &std::path::Path) -> Result<Store, StartError> {
-    directory::prepare(path).map_err(|source| StartError::File { path: path.to_owned(), source })?;
-    Store::open(path, WriteMode::Grouped).map_err(|source| StartError::Store { path: path.to_owned(), source })
 }
 
 /// Expires all leases, so that actions interrupted by a crash resume at once. The directory's lock

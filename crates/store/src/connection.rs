@@ -1,26 +1,30 @@
 //! The store's threads, and how closures reach them.
 //!
 //! ```text
-//! read, scan ──▶ queue, in which callers take turns ──▶ reader threads (each its own connection, one snapshot per turn)
+//! read, scan ──▶ queue, in which callers take turns ──▶ reader threads (each its own session, one snapshot per turn)
 //! write ─▶ queue ──▶ writer thread: BEGIN, every queued closure, COMMIT with one sync, then effects and replies
-//!                        └──▶ checkpointer thread: moves the log into the database while no one waits for it
+//!                        └──▶ upkeep, such as SQLite's checkpoints
 //! ```
 //!
+//! A [`Session`](session::Session) is a connection to SQLite (`sqlite`) or PostgreSQL (`postgres`);
+//! what the two say differently is in `dialect`.
+//!
 //! A closure that fails or panics loses its own writes and nobody else's: if it has written
-//! anything, the transaction is rolled back and every closure runs again, in a savepoint of its
-//! own. This module refuses to know what they do.
+//! anything, the transaction is rolled back and every closure runs again, in a part of its own. This
+//! module refuses to know what they do.
 
-mod checkpoint;
 mod damage;
-mod database;
 pub(crate) mod dialect;
 mod error;
 mod jobs;
 #[cfg(test)]
 mod plans;
-mod statements;
+mod postgres;
+mod session;
+mod sqlite;
 mod sync;
 mod turns;
+mod upkeep;
 mod value;
 mod writer;
 
@@ -30,22 +34,26 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use rusqlite::Connection;
 use tokio::sync::Notify;
 
 use crate::StoreError;
 use crate::changes::{Feed, NotedChanges};
-use checkpoint::{Checkpointer, LOG_PAGES};
 use damage::Damage;
-use database::{DATABASE, DirectoryLock, Durability, FileId};
 use jobs::{ClosureJob, WriteContext, WriteJob, run_alone, run_and_forget, run_read};
+use postgres::{PostgresDatabase, PostgresSession};
+use session::Session;
+use sqlite::SqliteSession;
+use sqlite::database::{DATABASE, DirectoryLock, Durability, FileId};
 use turns::{ReadJob, ReadKind, ReadProgress, Turns};
 
 pub use error::{DatabaseError, DatabaseErrorKind};
-pub(crate) use statements::Row;
+pub use postgres::PostgresUrl;
+pub(crate) use session::Row;
+pub use sqlite::database::DATABASE as SQLITE_FILE;
 pub use sync::DeferredSync;
-use sync::{LogSync, SyncDeferral};
+use sync::SyncDeferral;
 pub use turns::{READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX, ReadCaller, SCANNERS_MAX};
+use upkeep::Upkeep;
 pub(crate) use value::{FromValue, ToValue, Value, params};
 
 /// Reader threads. A constant: each has a page cache, and SQLite's readers are bound by the CPU,
@@ -75,13 +83,19 @@ pub enum WriteMode {
 pub struct Store {
     work: Arc<Backend>,
     shared: Shared,
-    directory: Arc<PathBuf>,
-    database: FileId,
+    /// The file of SQLite, if it is the database.
+    file: Option<Arc<DatabaseFile>>,
     open_jobs: OpenJobs,
     /// The caller whose share of reader threads the reads use.
     caller: ReadCaller,
     /// See [`Store::in_background`].
     is_background: bool,
+}
+
+/// The file that was opened.
+struct DatabaseFile {
+    directory: PathBuf,
+    id: FileId,
 }
 
 /// What all transactions of a store share.
@@ -96,7 +110,7 @@ struct Shared {
 
 /// A view of the database for reading.
 pub struct Reader<'a> {
-    connection: &'a Connection,
+    session: &'a Session,
     damage: &'a Damage,
 }
 
@@ -119,8 +133,8 @@ impl<'a> std::ops::Deref for Tx<'a> {
 }
 
 impl<'a> Tx<'a> {
-    fn new(connection: &'a Connection, shared: &'a Shared) -> Self {
-        let reader = Reader { connection, damage: &shared.damage };
+    fn new(session: &'a Session, shared: &'a Shared) -> Self {
+        let reader = Reader { session, damage: &shared.damage };
         let provisioning_due = &shared.provisioning_due;
         Self { reader, effects: Vec::new(), changes: NotedChanges::default(), provisioning_due }
     }
@@ -147,25 +161,52 @@ impl Store {
     /// newer version wrote it.
     pub fn open(directory: &Path, mode: WriteMode) -> Result<Self, StoreError> {
         let lock = DirectoryLock::take(directory)?;
-        let database = lock.database()?;
+        let file = lock.database()?.map(|id| DatabaseFile { directory: directory.to_owned(), id });
         let shared = Shared::default();
         let work = match mode {
-            WriteMode::Grouped => Backend::Threads(Threads::start(directory, lock, shared.clone())?),
+            WriteMode::Grouped => Backend::Threads(Threads::of_file(directory, lock, shared.clone())?),
             WriteMode::Inline | WriteMode::InlineTwice => {
-                let connection = database::open_for_writing(directory, Durability::Process)?;
+                let session = Session::Sqlite(SqliteSession::writing(directory, Durability::Process)?);
                 let runs_twice = mode == WriteMode::InlineTwice;
-                Backend::Inline { connection: Mutex::new(connection), runs_twice, _lock: lock }
+                Backend::Inline { session: Mutex::new(session), runs_twice, _lock: lock }
             }
         };
-        Ok(Self {
+        Ok(Self::new(work, shared, file))
+    }
+
+    /// Opens a PostgreSQL database, and migrates it. Locks `directory`, which has what is not in
+    /// the database.
+    ///
+    /// # Errors
+    /// The database cannot be reached; [`StoreError::InUse`] if another process uses it or the
+    /// directory; [`StoreError::TooNew`] if a newer version wrote it.
+    pub fn connect(url: &PostgresUrl, directory: &Path, mode: WriteMode) -> Result<Self, StoreError> {
+        let lock = DirectoryLock::take_without_database(directory)?;
+        let database = PostgresDatabase::new(url)?;
+        let shared = Shared::default();
+        let work = apart(|| -> Result<_, StoreError> {
+            database.migrate()?;
+            Ok(match mode {
+                WriteMode::Grouped => Backend::Threads(Threads::of_postgres(&database, lock, shared.clone())?),
+                WriteMode::Inline | WriteMode::InlineTwice => {
+                    let session = Session::Postgres(PostgresSession::writing(&database)?);
+                    let runs_twice = mode == WriteMode::InlineTwice;
+                    Backend::Inline { session: Mutex::new(session), runs_twice, _lock: lock }
+                }
+            })
+        })?;
+        Ok(Self::new(work, shared, None))
+    }
+
+    fn new(work: Backend, shared: Shared, file: Option<DatabaseFile>) -> Self {
+        Self {
             work: Arc::new(work),
             shared,
-            directory: Arc::new(directory.to_owned()),
-            database,
+            file: file.map(Arc::new),
             open_jobs: OpenJobs::default(),
             caller: ReadCaller::Service,
             is_background: false,
-        })
+        }
     }
 
     /// Returns the same store, whose reads count for `caller`.
@@ -198,19 +239,23 @@ impl Store {
     /// Checks that the database file is still the one that was opened. A file that was removed or
     /// replaced counts as damage: nobody will find what is written to the open one.
     pub fn check_file(&self) {
-        let path = self.directory.join(DATABASE);
-        if FileId::at(&path).ok() != Some(self.database) {
+        let Some(file) = &self.file else { return };
+        let path = file.directory.join(DATABASE);
+        if FileId::at(&path).ok() != Some(file.id) {
             self.shared.damage.note(format!("{} was removed or replaced while the service uses it", path.display()));
         }
     }
 
     /// Reads the whole database file and records damage. Blocks until it has; ends early once
-    /// `stop` returns true.
+    /// `stop` returns true. PostgreSQL checks its own files.
     ///
     /// # Errors
     /// The file cannot be read. Damage is not an error; see [`Store::damage`].
     pub fn check_pages(&self, stop: impl Fn() -> bool + Send + 'static) -> Result<(), StoreError> {
-        damage::check_pages(&self.directory, &self.shared.damage, stop)
+        match &self.file {
+            Some(file) => sqlite::check_pages(&file.directory, &self.shared.damage, stop),
+            None => Ok(()),
+        }
     }
 
     /// Runs `work` on a consistent snapshot.
@@ -252,22 +297,24 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         match &*self.work {
-            Backend::Inline { connection, .. } => loop {
-                if let ControlFlow::Break(value) = run_read(&lock(connection), &self.shared.damage, &mut work)? {
-                    return Ok(value);
+            Backend::Inline { session, .. } => in_session(session, |session| {
+                loop {
+                    if let ControlFlow::Break(value) = run_read(session, &self.shared.damage, &mut work)? {
+                        return Ok(value);
+                    }
                 }
-            },
+            }),
             Backend::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
                 let (damage, mut answer) = (Arc::clone(&self.shared.damage), Some(answer));
                 let open_job = (self.caller == ReadCaller::Service).then(|| self.open_jobs.open());
-                let job: ReadJob = Box::new(move |connection| {
+                let job: ReadJob = Box::new(move |session| {
                     let _counts_until_dropped = &open_job;
                     if answer.as_ref().is_none_or(tokio::sync::oneshot::Sender::is_closed) {
                         // The caller is gone; nobody needs the result.
                         return ReadProgress::Done;
                     }
-                    let result = match run_read(connection, &damage, &mut work) {
+                    let result = match run_read(session, &damage, &mut work) {
                         Ok(ControlFlow::Continue(())) => return ReadProgress::Again,
                         Ok(ControlFlow::Break(value)) => Ok(value),
                         Err(error) => Err(error),
@@ -301,12 +348,14 @@ impl Store {
         E: From<StoreError> + Send + 'static,
     {
         match &*self.work {
-            Backend::Inline { connection, runs_twice, .. } => {
-                let connection = lock(connection);
-                if *runs_twice {
-                    run_and_forget(&connection, &self.shared, name, &work)?;
-                }
-                run_alone(connection, &self.shared, name, &work)
+            Backend::Inline { session, runs_twice, .. } => {
+                let written = in_session(session, |session| {
+                    if *runs_twice {
+                        run_and_forget(session, &self.shared, name, &work)?;
+                    }
+                    run_alone(session, &self.shared, name, work)
+                })?;
+                Ok(written.finish(name))
             }
             Backend::Threads(threads) => {
                 let (answer, answered) = tokio::sync::oneshot::channel();
@@ -323,21 +372,24 @@ impl Store {
 
     /// Empties the write-ahead log, so that no file holds what was deleted or replaced any more.
     /// Call it after a write that drops a secret. If a reader still needs the log, it is emptied
-    /// after a later write, at the latest when the store closes.
+    /// after a later write, at the latest when the store closes. The log of PostgreSQL is its own.
     ///
     /// # Errors
     /// The store is closed or takes no writes.
     pub async fn empty_log(&self) -> Result<(), StoreError> {
         match &*self.work {
-            Backend::Inline { connection, .. } => {
-                checkpoint::empty(&lock(connection));
+            Backend::Inline { session, .. } => {
+                if let Session::Sqlite(session) = &*lock(session) {
+                    sqlite::checkpoint::empty(&session.connection);
+                }
                 Ok(())
             }
-            Backend::Threads(threads) => {
-                threads.empty_log.store(true, Ordering::Release);
+            Backend::Threads(Threads { empty_log: Some(empty_log), .. }) => {
+                empty_log.store(true, Ordering::Release);
                 // Wakes the writer.
                 self.write("log.empty", |_| Ok(())).await
             }
+            Backend::Threads(_) => Ok(()),
         }
     }
 }
@@ -386,7 +438,7 @@ enum Backend {
     Threads(Threads),
     /// Fields drop in order: the database closes before the lock is released.
     Inline {
-        connection: Mutex<Connection>,
+        session: Mutex<Session>,
         runs_twice: bool,
         _lock: DirectoryLock,
     },
@@ -395,34 +447,52 @@ enum Backend {
 struct Threads {
     reads: Arc<Turns>,
     writes: async_channel::Sender<Box<dyn WriteJob>>,
-    empty_log: Arc<AtomicBool>,
+    /// Requests emptying the log of SQLite.
+    empty_log: Option<Arc<AtomicBool>>,
     readers: Vec<JoinHandle<()>>,
     writer: Option<JoinHandle<()>>,
 }
 
 impl Threads {
-    fn start(directory: &Path, lock: DirectoryLock, shared: Shared) -> Result<Self, StoreError> {
+    fn of_file(directory: &Path, lock: DirectoryLock, shared: Shared) -> Result<Self, StoreError> {
         // The writer migrates the database before readers open it.
-        let connection = database::open_for_writing(directory, Durability::Disk)?;
-        let checkpointer = Checkpointer::start(database::open_for_checkpoints(directory)?, LOG_PAGES)?;
+        let mut writer = SqliteSession::writing(directory, Durability::Disk)?;
+        let (upkeep, empty_log) = Upkeep::of_file(directory, &mut writer, Arc::clone(&shared.deferral))?;
+        let open_reader = || SqliteSession::reading(directory).map(Session::Sqlite);
+        let mut threads = Self::start(Session::Sqlite(writer), upkeep, shared, open_reader, lock)?;
+        threads.empty_log = Some(empty_log);
+        Ok(threads)
+    }
+
+    fn of_postgres(database: &PostgresDatabase, lock: DirectoryLock, shared: Shared) -> Result<Self, StoreError> {
+        let writer = Session::Postgres(PostgresSession::writing(database)?);
+        let upkeep = Upkeep::Postgres { deferral: Arc::clone(&shared.deferral) };
+        Self::start(writer, upkeep, shared, || PostgresSession::reading(database).map(Session::Postgres), lock)
+    }
+
+    /// Starts the threads. The lock is released after the last write.
+    fn start(
+        writer: Session,
+        upkeep: Upkeep,
+        shared: Shared,
+        open_reader: impl Fn() -> Result<Session, StoreError>,
+        lock: DirectoryLock,
+    ) -> Result<Self, StoreError> {
         let (writes, write_queue) = async_channel::bounded(WRITE_QUEUE_MAX);
         let reads = Arc::new(Turns::default());
-        let empty_log = checkpointer.empty_flag();
-        let mut threads = Self { reads, writes, empty_log, readers: Vec::with_capacity(READERS), writer: None };
+        let mut threads = Self { reads, writes, empty_log: None, readers: Vec::with_capacity(READERS), writer: None };
         for number in 0..READERS {
-            let connection = database::open_for_reading(directory)?;
+            let session = open_reader()?;
             let reads = Arc::clone(&threads.reads);
             threads.readers.push(thread(&format!("store-read-{number}"), move || {
                 while let Some(mut turn) = reads.take() {
-                    let progress = turn.run(&connection);
+                    let progress = turn.run(&session);
                     reads.end_turn(turn, progress);
                 }
             })?);
         }
-        let log_sync = LogSync::new(directory, Arc::clone(&shared.deferral));
         threads.writer = Some(thread("store-write", move || {
-            writer::run(connection, &write_queue, checkpointer, &shared, log_sync);
-            // The lock is released after the last write.
+            writer::run(writer, &write_queue, upkeep, &shared);
             drop(lock);
         })?);
         Ok(threads)
@@ -448,11 +518,26 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle
     Ok(std::thread::Builder::new().name(name.to_owned()).spawn(work)?)
 }
 
-/// A panic under the lock is caught and rolled back, so the connection stays usable.
-fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
-    connection.lock().unwrap_or_else(PoisonError::into_inner)
+/// Runs `work` in the only session of a store that runs inline.
+fn in_session<T: Send>(session: &Mutex<Session>, work: impl FnOnce(&Session) -> T + Send) -> T {
+    let guard = lock(session);
+    match &*guard {
+        Session::Sqlite(_) => work(&guard),
+        Session::Postgres(_) => {
+            drop(guard);
+            apart(|| work(&lock(session)))
+        }
+    }
 }
 
-fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
-    connection.prepare_cached(sql)?.execute([]).map(|_| ())
+/// Runs `work` on a thread of its own, and waits. The client of PostgreSQL waits by a runtime of
+/// its own, which the task of another runtime may not do.
+fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let resume = |panic| std::panic::resume_unwind(panic);
+    std::thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(resume)
+}
+
+/// A panic under the lock is caught and rolled back, so the session stays usable.
+fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
+    session.lock().unwrap_or_else(PoisonError::into_inner)
 }

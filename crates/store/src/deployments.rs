@@ -95,7 +95,7 @@ impl Reader<'_> {
                     "SELECT ",
                     columns!(),
                     " FROM deployments AS d WHERE tenant_id = ?1 AND partner_id = ?2 AND action_id > ?3 AND action_id <= ?4
-                     AND (?5 IS NULL OR activity_id = ?5) AND (?6 IS NULL OR line_id = ?6) ORDER BY action_id LIMIT ?7"
+                     AND activity_id = coalesce(?5, activity_id) AND line_id = coalesce(?6, line_id) ORDER BY action_id LIMIT ?7"
                 ),
                 params![
                     tenant.0,

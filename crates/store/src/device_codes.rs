@@ -88,7 +88,7 @@ impl Reader<'_> {
     pub fn device_code_count(&self, share: DeviceCodeShare<'_>) -> Result<u64, StoreError> {
         let (client, peer) = share.columns();
         self.count(
-            "SELECT count(*) FROM device_codes WHERE (?1 IS NULL OR client_id = ?1) AND (?2 IS NULL OR peer = ?2)",
+            "SELECT count(*) FROM device_codes WHERE client_id = coalesce(?1, client_id) AND peer = coalesce(?2, peer)",
             params![client, peer],
         )
     }
@@ -161,7 +161,7 @@ impl Tx<'_> {
                  SELECT device_code FROM (
                      SELECT device_code, seen_at, count(*) OVER (PARTITION BY peer) AS of_peer,
                      user_id IS NOT NULL OR seen_at + 2 * interval_s * 1000000 > ?4 AS in_use
-                     FROM device_codes WHERE (?1 IS NULL OR client_id = ?1) AND (?2 IS NULL OR peer = ?2)) AS counted
+                     FROM device_codes WHERE client_id = coalesce(?1, client_id) AND peer = coalesce(?2, peer)) AS counted
                  WHERE of_peer > ?3 OR NOT in_use ORDER BY of_peer DESC, in_use, seen_at LIMIT 1)",
             params![client, peer, protected.cast_signed(), now.0],
         )?;

@@ -44,6 +44,8 @@ mod rows;
 mod settings;
 mod sign_in_counters;
 mod snapshots;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod undo;
 mod users;
 mod watermark;
@@ -59,8 +61,9 @@ pub use catalog::ImageUses;
 pub use changes::{FeedEntry, FeedPosition, InvalidFeedPosition, ResyncRequired};
 pub use cloud_pcs::{CLOUD_PCS, cloud_pc_columns};
 pub use connection::{
-    DatabaseError, DatabaseErrorKind, DeferredSync, OpenJobs, READERS, READERS_PER_CALLER_MAX, READS_PER_CALLER_MAX,
-    ReadCaller, Reader, SCANNERS_MAX, Store, Tx, WRITE_BATCH_MAX, WRITE_QUEUE_MAX, WriteMode,
+    DatabaseError, DatabaseErrorKind, DeferredSync, OpenJobs, PostgresUrl, READERS, READERS_PER_CALLER_MAX,
+    READS_PER_CALLER_MAX, ReadCaller, Reader, SCANNERS_MAX, SQLITE_FILE, Store, Tx, WRITE_BATCH_MAX, WRITE_QUEUE_MAX,
+    WriteMode,
 };
 pub use deployments::{DEPLOYMENTS, Deployment, DeploymentFilter, deployment_columns};
 pub use desktop_tickets::{DesktopKey, DesktopTicket, SecretHash};
@@ -164,7 +167,7 @@ impl StoreError {
     pub fn is_disk_refusal(&self) -> bool {
         match self {
             Self::Database(error) => error.kind() == DatabaseErrorKind::Full,
-            Self::NotCommitted(_) => true,
+            Self::NotCommitted(error) => error.kind() != DatabaseErrorKind::Unreachable,
             _ => false,
         }
     }
@@ -176,6 +179,9 @@ impl StoreError {
             Self::Closed => Some("The service is shutting down; try again later."),
             Self::Database(error) if error.kind() == DatabaseErrorKind::Full => {
                 Some("The disk of the service is full, so nothing was changed; try again later.")
+            }
+            Self::Database(error) | Self::NotCommitted(error) if error.kind() == DatabaseErrorKind::Unreachable => {
+                Some("The database of the service cannot be reached; try again later.")
             }
             Self::NotCommitted(_) => {
                 Some("The disk of the service did not take the change, so nothing was changed; try again later.")
@@ -203,7 +209,7 @@ impl From<StoreError> for cloudpc_model::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use DatabaseErrorKind::{Corrupt, Full, Other, OutOfMemory};
+    use DatabaseErrorKind::{Corrupt, Full, Other, OutOfMemory, Unreachable};
     use cloudpc_model::{Error, ErrorKind};
 
     fn failed(kind: DatabaseErrorKind) -> StoreError {
@@ -229,6 +235,7 @@ mod tests {
         let kind = |error: StoreError| Error::from(error).kind;
         assert_eq!(kind(StoreError::Closed), ErrorKind::Unavailable);
         assert_eq!(kind(failed(Full)), ErrorKind::Unavailable);
+        assert_eq!(kind(failed(Unreachable)), ErrorKind::Unavailable);
         assert_eq!(kind(not_committed(Other)), ErrorKind::Unavailable);
         assert_eq!(kind(failed(Other)), ErrorKind::Internal);
         assert_eq!(kind(StoreError::Panicked("no".into())), ErrorKind::Internal);

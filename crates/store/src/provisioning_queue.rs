@@ -48,7 +48,9 @@ impl Reader<'_> {
                 "SELECT ",
                 columns!(),
                 " FROM provisioning_queue
-                 WHERE tenant_id = (SELECT min(tenant_id) FROM provisioning_queue WHERE tenant_id > ?1)
+                 WHERE tenant_id = (
+                     SELECT tenant_id FROM provisioning_queue WHERE tenant_id > ?1 ORDER BY tenant_id LIMIT 1
+                 )
                  ORDER BY queued_at, user_id LIMIT ?2"
             ),
             params![guid_after(after.map(|tenant| tenant.0)), rows::limit(limit)],

@@ -138,7 +138,7 @@ impl Tx<'_> {
             )?;
         }
         let mut kept = self.count(
-            "SELECT coalesce(sum(size_bytes), 0) FROM undo_records WHERE dropping = 0 AND size_bytes > 0",
+            "SELECT CAST(coalesce(sum(size_bytes), 0) AS BIGINT) FROM undo_records WHERE dropping = 0 AND size_bytes > 0",
             params![],
         )?;
         while kept > bytes_max {

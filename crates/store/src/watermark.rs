@@ -44,8 +44,8 @@ impl Reader<'_> {
     /// Number of audit events in the log. Each tenant numbers its own from 1.
     fn audit_written(&self) -> Result<i64, StoreError> {
         self.value(
-            "SELECT coalesce(sum((SELECT value FROM counters
-             WHERE tenant_id = tenants.id AND kind = ?1 AND owner_id = tenants.id)), 0) FROM tenants",
+            "SELECT CAST(coalesce(sum((SELECT value FROM counters
+             WHERE tenant_id = tenants.id AND kind = ?1 AND owner_id = tenants.id)), 0) AS BIGINT) FROM tenants",
             params![word(Counter::AuditEvent)],
         )
     }

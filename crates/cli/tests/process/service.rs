@@ -11,6 +11,9 @@ use tempfile::TempDir;
 /// File of the log, if it is kept.
 const LOG: &str = "log";
 
+/// The variable with the URL of an empty PostgreSQL database, for one service in place of SQLite.
+pub const POSTGRES: &str = "CLOUDPC_TEST_POSTGRES";
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cloudpc");
 
 /// A service that is killed when dropped. Its data directory survives kills and restarts.
@@ -230,6 +233,11 @@ fn bare(program: &str) -> Command {
 fn command(data: &Path, options: &[&str]) -> Command {
     let mut command = bare(PROGRAM);
     command.args(["serve", "--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0", "--data"]).arg(data).args(options);
+    if let Ok(url) = std::env::var(POSTGRES) {
+        let config = data.with_extension("toml");
+        std::fs::write(&config, format!("[store]\nurl = {url:?}\n")).unwrap();
+        command.arg("--config").arg(config);
+    }
     command
 }
 

@@ -13,7 +13,7 @@ use cloudpc_model::{
     ManagedDeviceId, Object, OsVersion, Params, Partner, PartnerId, Power, Product, Rng, SeededRng, ServicePlan,
     ServicePlanId, State, TenantId, Timestamp, UserAccessLevel, UserAccountType, UserId,
 };
-use cloudpc_store::{DocumentIndex, Group, Reader, Store, StoreError, Tx, User, UserProfile, WriteMode};
+use cloudpc_store::{DocumentIndex, Group, Reader, Store, StoreError, Tx, User, UserProfile, WriteMode, testing};
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -156,7 +156,7 @@ impl TestEngine {
 
     pub async fn in_mode(mode: WriteMode, seed: u64, settings: EngineSettings) -> Self {
         let directory = tempdir();
-        let store = Store::open(directory.path(), mode).unwrap();
+        let store = testing::open(directory.path(), mode).unwrap();
         let clock = SimClock::paused(START);
         let rng = Arc::new(SeededRng::new(seed));
         let parts =
@@ -386,7 +386,7 @@ impl TestEngine {
 
     /// Stops the process and starts another with an older database and the same machines.
     pub async fn restore(&mut self, backup: tempfile::TempDir) {
-        self.store = Store::open(backup.path(), WriteMode::InlineTwice).unwrap();
+        self.store = testing::open(backup.path(), WriteMode::InlineTwice).unwrap();
         self.directory = backup;
         self.crash().await;
     }

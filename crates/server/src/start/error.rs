@@ -26,6 +26,23 @@ pub enum StartError {
         /// The store's error.
         source: StoreError,
     },
+    /// The configuration of the database is wrong.
+    #[error("[store] {0}")]
+    StoreUrl(String),
+    /// The PostgreSQL database cannot be used.
+    #[error("the PostgreSQL database: {source}{}", remedy(.source))]
+    Postgres {
+        /// The store's error.
+        source: StoreError,
+    },
+    /// The data directory has a database, and the configuration names another.
+    #[error(
+        "{path} is a database of SQLite, and [store] url names another; choose another data directory with --data, or remove url"
+    )]
+    TwoDatabases {
+        /// The file.
+        path: PathBuf,
+    },
     /// The data directory holds machines of another driver.
     #[error("the data directory {path} has {found} machines; start with --driver {}, or choose another data directory with --data", .found.option())]
     Driver {

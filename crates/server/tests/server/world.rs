@@ -12,7 +12,7 @@ use cloudpc_server::edge::{Arrival, Scheme};
 use cloudpc_server::request::{BaseAddress, RequestIds};
 use cloudpc_server::start::{AppDependencies, Machines, assemble};
 use cloudpc_server::{installation, pipeline, scenario};
-use cloudpc_store::{Application, Store, StoreError, Tx, WriteMode};
+use cloudpc_store::{Application, Store, StoreError, Tx, WriteMode, testing};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -116,7 +116,7 @@ impl TestServer {
         let (clock, host_clock) = (SimClock::paused(START), SimClock::paused(START));
         let rng = Arc::new(SeededRng::new(42));
         let fetcher = Fetcher::new(None).unwrap();
-        let store = Store::open(directory.path(), mode).unwrap();
+        let store = testing::open(directory.path(), mode).unwrap();
         restore_signing_key(&store).await;
         let sim = SimParts { clock: Arc::new(clock.clone()), rng: rng.clone(), fetcher: fetcher.clone() };
         let parts = AppDependencies {

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 
+use postgres::error::SqlState;
 use rusqlite::ErrorCode;
 use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
 
@@ -32,6 +33,8 @@ pub enum DatabaseErrorKind {
     Busy,
     /// The statement was stopped on request.
     Interrupted,
+    /// It cannot be reached, or it is starting or shutting down.
+    Unreachable,
     /// Anything else.
     Other,
 }
@@ -74,6 +77,35 @@ impl From<rusqlite::Error> for DatabaseError {
         };
         Self { kind, source: Arc::new(error) }
     }
+}
+
+impl From<postgres::Error> for DatabaseError {
+    fn from(error: postgres::Error) -> Self {
+        let kind = match error.code() {
+            Some(&SqlState::UNIQUE_VIOLATION) => DatabaseErrorKind::UniqueViolation,
+            Some(&SqlState::DISK_FULL) => DatabaseErrorKind::Full,
+            Some(&SqlState::OUT_OF_MEMORY) => DatabaseErrorKind::OutOfMemory,
+            Some(&(SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED)) => DatabaseErrorKind::Corrupt,
+            Some(&(SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED)) => DatabaseErrorKind::Busy,
+            Some(&SqlState::QUERY_CANCELED) => DatabaseErrorKind::Interrupted,
+            Some(
+                &(SqlState::ADMIN_SHUTDOWN
+                | SqlState::CRASH_SHUTDOWN
+                | SqlState::CANNOT_CONNECT_NOW
+                | SqlState::TOO_MANY_CONNECTIONS
+                | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT),
+            ) => DatabaseErrorKind::Unreachable,
+            None if error.is_closed() || is_of_network(&error) => DatabaseErrorKind::Unreachable,
+            _ => DatabaseErrorKind::Other,
+        };
+        // The client's own text is a category, such as `db error`.
+        let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        Self { kind, source: Arc::from(Box::<dyn Error + Send + Sync>::from(text)) }
+    }
+}
+
+fn is_of_network(error: &postgres::Error) -> bool {
+    error.source().is_some_and(|source| source.is::<std::io::Error>())
 }
 
 impl From<rusqlite::Error> for StoreError {

@@ -2,13 +2,12 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::MutexGuard;
 
-use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::damage::Damage;
-use super::{Effect, OpenJob, Reader, Shared, Tx, execute};
+use super::session::Session;
+use super::{Effect, OpenJob, Reader, Shared, Tx};
 use crate::StoreError;
 use crate::changes::NotedChanges;
 
@@ -16,7 +15,7 @@ use crate::changes::NotedChanges;
 pub(super) trait WriteJob: Send {
     /// Runs in the open transaction, or fails with the reason why there is none. It may run again;
     /// the last run counts.
-    fn run(&mut self, connection: Result<&Connection, StoreError>) -> JobOutcome;
+    fn run(&mut self, session: Result<&Session, StoreError>) -> JobOutcome;
 
     /// Whether the caller was promised that its writes survive a power failure.
     fn needs_sync(&self) -> bool;
@@ -67,18 +66,18 @@ where
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
-    fn run(&mut self, connection: Result<&Connection, StoreError>) -> JobOutcome {
+    fn run(&mut self, session: Result<&Session, StoreError>) -> JobOutcome {
         let Self { context, name, work, .. } = &*self;
-        let connection = match context.shared.damage.watch(connection) {
-            Ok(connection) => connection,
+        let session = match context.shared.damage.watch(session) {
+            Ok(session) => session,
             Err(error) => {
                 self.result = Some(Err(error.into()));
                 return JobOutcome::Failed;
             }
         };
-        let changes_before = connection.total_changes();
-        let written = run_write(connection, &context.shared, name, work);
-        let has_changed = connection.total_changes() != changes_before;
+        let changed_before = session.rows_changed();
+        let written = run_write(session, &context.shared, name, work);
+        let has_changed = session.rows_changed() != changed_before;
         let (result, outcome) = match written {
             Ok(Written { value, effects, changes }) => {
                 (Ok(Finished { value, effects, has_changed }), JobOutcome::Done(changes))
@@ -113,13 +112,16 @@ where
 }
 
 pub(super) fn run_read<T, E: From<StoreError>>(
-    connection: &Connection,
+    session: &Session,
     damage: &Damage,
     work: impl FnOnce(&Reader<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    execute(connection, "BEGIN").map_err(StoreError::from)?;
-    let result = guarded("read", || work(&Reader { connection, damage }));
-    execute(connection, "COMMIT").map_err(StoreError::from)?;
+    session.begin_reading()?;
+    let result = guarded("read", || work(&Reader { session, damage }));
+    match result.is_ok() {
+        true => session.commit()?,
+        false => session.roll_back(),
+    }
     result
 }
 
@@ -131,57 +133,66 @@ pub(super) struct Written<T> {
 }
 
 fn run_write<T, E: From<StoreError>>(
-    connection: &Connection,
+    session: &Session,
     shared: &Shared,
     name: &'static str,
     work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<Written<T>, E> {
     let _span = tracing::debug_span!("transaction", name).entered();
     guarded(name, || {
-        let mut tx = Tx::new(connection, shared);
+        let mut tx = Tx::new(session, shared);
         let value = work(&mut tx)?;
         Ok(Written { value, effects: tx.effects, changes: tx.changes })
     })
 }
 
-/// Runs one closure in a transaction of its own. The effects run without the connection, so that
-/// they may use the store.
+/// Runs one closure in a transaction of its own. Its effects are still to be run, without the
+/// session, so that they may use the store.
 pub(super) fn run_alone<T, E: From<StoreError>>(
-    connection: MutexGuard<'_, Connection>,
+    session: &Session,
     shared: &Shared,
     name: &'static str,
     work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
-) -> Result<T, E> {
-    execute(&connection, "BEGIN IMMEDIATE").map_err(StoreError::from)?;
-    let result = run_write(&connection, shared, name, work).and_then(|written| {
-        let heads = Tx::new(&connection, shared).changes_flush(&written.changes, &shared.feed)?;
-        execute(&connection, "COMMIT").map_err(|error| StoreError::NotCommitted(error.into()))?;
+) -> Result<Written<T>, E> {
+    session.begin_writing()?;
+    let result = run_write(session, shared, name, work).and_then(|written| {
+        let heads = Tx::new(session, shared).changes_flush(&written.changes, &shared.feed)?;
+        session.commit().map_err(not_committed)?;
         shared.feed.signal(heads);
-        Ok((written.value, written.effects))
+        Ok(written)
     });
-    if !connection.is_autocommit() {
-        execute(&connection, "ROLLBACK").map_err(StoreError::from)?;
+    if result.is_err() {
+        session.roll_back();
     }
-    drop(connection);
-    let (value, effects) = result?;
-    run_effects(name, effects);
-    Ok(value)
+    result
+}
+
+fn not_committed(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Database(error) => StoreError::NotCommitted(error),
+        error => error,
+    }
 }
 
 /// Runs one closure and rolls back what it wrote, whatever it returns.
 pub(super) fn run_and_forget<T, E: From<StoreError>>(
-    connection: &Connection,
+    session: &Session,
     shared: &Shared,
     name: &'static str,
     work: impl Fn(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<(), StoreError> {
-    execute(connection, "BEGIN IMMEDIATE")?;
-    drop(run_write(connection, shared, name, work));
-    // SQLite rolls back by itself when the disk is full.
-    if !connection.is_autocommit() {
-        execute(connection, "ROLLBACK")?;
-    }
+    session.begin_writing()?;
+    drop(run_write(session, shared, name, work));
+    session.roll_back();
     Ok(())
+}
+
+impl<T> Written<T> {
+    /// Runs the effects of the committed transaction, and returns the value.
+    pub(super) fn finish(self, name: &'static str) -> T {
+        run_effects(name, self.effects);
+        self.value
+    }
 }
 
 /// Runs the effects of a committed transaction. A panic in one fails neither the caller, whose work

@@ -19,6 +19,8 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use uuid::Uuid;
 
 use super::Shared;
+use super::session::Session;
+use super::sqlite::SqliteSession;
 use crate::changes::Feed;
 use crate::cloud_pc_columns as column;
 use crate::{
@@ -97,8 +99,9 @@ fn plans_of(work: impl FnOnce(&mut Tx<'_>) -> Result<(), StoreError>) -> String 
         }
     };
     connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(capture)).unwrap();
+    let session = Session::Sqlite(SqliteSession::new(connection));
     let shared = Shared::default();
-    let mut tx = Tx::new(&connection, &shared);
+    let mut tx = Tx::new(&session, &shared);
     work(&mut tx).unwrap();
     drop(tx);
 

@@ -4,8 +4,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::session::Session;
 use cloudpc_model::TenantId;
-use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
@@ -44,7 +44,7 @@ pub(super) enum ReadProgress {
     Again,
 }
 
-pub(super) type ReadJob = Box<dyn FnMut(&Connection) -> ReadProgress + Send>;
+pub(super) type ReadJob = Box<dyn FnMut(&Session) -> ReadProgress + Send>;
 
 /// The queue of reads.
 #[derive(Default)]
@@ -79,8 +79,8 @@ pub(super) struct ReadTurn {
 }
 
 impl ReadTurn {
-    pub(super) fn run(&mut self, connection: &Connection) -> ReadProgress {
-        (self.queued.job)(connection)
+    pub(super) fn run(&mut self, session: &Session) -> ReadProgress {
+        (self.queued.job)(session)
     }
 }
 

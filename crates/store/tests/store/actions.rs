@@ -32,7 +32,7 @@ fn an_action_is_the_fold_of_its_log() {
 
 #[test]
 fn a_log_cannot_be_rewritten() {
-    let book = Book::new();
+    let book = Book::in_file();
     book.insert(reboot(MACHINE, 10)).unwrap();
     book.claim(20, 100);
     let error = book.sql().execute("UPDATE action_events SET at = 0", []).unwrap_err();
@@ -42,7 +42,7 @@ fn a_log_cannot_be_rewritten() {
 /// As earlier versions logged it.
 #[test]
 fn an_acceptance_that_is_in_the_log_is_read_once() {
-    let book = Book::new();
+    let book = Book::in_file();
     let id = book.insert(reboot(MACHINE, 10)).unwrap();
     book.claim(20, 100);
     let events = || book.read(move |reader| reader.action_events(id));
@@ -133,7 +133,7 @@ fn a_second_open_remote_action_is_refused() {
 
 #[test]
 fn the_database_itself_holds_the_two_limits() {
-    let book = Book::new();
+    let book = Book::in_file();
     let first = book.insert(deploy(MACHINE, 10)).unwrap();
     let second = book.insert(deploy(MACHINE, 11)).unwrap();
     let sql = book.sql();

@@ -3,7 +3,7 @@
 use std::sync::{Arc, mpsc};
 
 use cloudpc_model::{Action, Actor, Event, EventKind, Params, Power, State, Timestamp};
-use cloudpc_store::{Advance, Store, StoreError, WriteMode};
+use cloudpc_store::{Advance, Store, StoreError, WriteMode, testing};
 
 use crate::fixture::{MACHINE, TENANT, block_on, claim, finished, open_sql, reboot, started};
 
@@ -38,7 +38,7 @@ async fn read(store: &Store, action: &Action) -> Action {
 fn an_advance_is_refused_if_the_log_has_grown_or_another_worker_has_the_action() {
     for mode in MODES {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path(), mode).unwrap();
+        let store = testing::open(directory.path(), mode).unwrap();
         block_on(async {
             let action = claimed(&store, 1).await.remove(0);
             let start = advance(&action, 21, started("restart"));
@@ -166,7 +166,7 @@ fn events_of_one_time_are_one_row_of_the_log() {
 #[test]
 fn an_advance_stores_the_power_state_of_its_cloud_pc() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), WriteMode::InlineTwice).unwrap();
+    let store = testing::open(directory.path(), WriteMode::InlineTwice).unwrap();
     block_on(async {
         let cloud_pc = crate::fixture::cloud_pc(TENANT, 0xa1, 1);
         let id = cloud_pc.id;

@@ -5,7 +5,7 @@ use cloudpc_model::{
     UserId,
 };
 use cloudpc_store::{
-    FeedEntry, FeedPosition, InvalidFeedPosition, ResyncRequired, Store, StoreError, User, WorkerId, WriteMode,
+    FeedEntry, FeedPosition, InvalidFeedPosition, ResyncRequired, StoreError, User, WorkerId, WriteMode, testing,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -204,7 +204,7 @@ fn a_position_has_one_spelling() {
 async fn a_commit_signals_the_position_that_it_has_reached() {
     let directory = tempfile::tempdir().unwrap();
     for mode in [WriteMode::Grouped, WriteMode::InlineTwice] {
-        let store = Store::open(&directory.path().join(format!("{mode:?}")), mode).unwrap();
+        let store = testing::open(&directory.path().join(format!("{mode:?}")), mode).unwrap();
         let mut heads = store.change_heads();
         let mut writes = Vec::new();
         for number in 1..=50_u128 {

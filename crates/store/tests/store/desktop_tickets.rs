@@ -53,7 +53,7 @@ fn tickets_are_counted_by_caller_and_swept_when_they_expire() {
 
 #[test]
 fn a_ticket_outlives_a_restart() {
-    let book = Book::new();
+    let book = Book::in_file();
     book.write(|tx| tx.desktop_ticket_insert(&ticket(TICKET, "ada"))).unwrap();
     let Book { store, directory } = book;
     drop(store);

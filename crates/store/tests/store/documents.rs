@@ -135,7 +135,7 @@ fn assigned(book: &Book, group: GroupId) -> Vec<String> {
 #[test]
 fn assignments_are_found_by_their_group_however_its_id_is_written() {
     const MIGRATION: &str = include_str!("../../migrations/0026_turns_and_assigned_groups.sql");
-    let book = Book::new();
+    let book = Book::in_file();
     let (group, other) = (GroupId(Uuid::from_u128(0xab)), GroupId(Uuid::from_u128(0xcd)));
     let to = |parent: &str, id: &str, text: &str| {
         let mut assignment = document(DocumentKey::within(ASSIGNMENT, parent, id));

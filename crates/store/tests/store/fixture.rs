@@ -8,7 +8,7 @@ use cloudpc_model::{
     ManagedDeviceId, OsVersion, Params, PartnerId, Power, Product, ServicePlanId, State, TenantId, Timestamp,
     UserAccountType, UserId,
 };
-use cloudpc_store::{Advance, NewAction, Reader, Store, StoreError, Tx, WriteMode};
+use cloudpc_store::{Advance, NewAction, Reader, Store, StoreError, Tx, WriteMode, testing};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -27,6 +27,12 @@ pub struct Book {
 
 impl Book {
     pub fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self { store: testing::open(directory.path(), WriteMode::InlineTwice).unwrap(), directory }
+    }
+
+    /// A store in SQLite, for tests that look into its file.
+    pub fn in_file() -> Self {
         let directory = tempfile::tempdir().unwrap();
         Self { store: Store::open(directory.path(), WriteMode::InlineTwice).unwrap(), directory }
     }

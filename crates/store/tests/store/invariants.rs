@@ -60,7 +60,7 @@ proptest! {
 
     #[test]
     fn one_runs_per_machine_lines_are_in_order_and_counters_are_true(deeds in deeds()) {
-        let book = Book::new();
+        let book = Book::in_file();
         let sql = book.sql();
         let mut ids: Vec<ActionId> = Vec::new();
         for (now, deed) in (1_i64..).map(|tick| tick * 10).zip(deeds) {

@@ -2,11 +2,12 @@
 
 use std::cmp::Ordering;
 
-use cloudpc_model::UserId;
+use cloudpc_model::{Timestamp, UserId};
 use cloudpc_store::{
     CLOUD_PCS, KeyRanges, ListColumn, ListCondition, ListOrder, ListPosition, ListRows, ListTop, ListValue, StoreError,
-    USERS, User, cloud_pc_columns, user_columns,
+    Tx, USERS, User, UserProfile, cloud_pc_columns, user_columns,
 };
+use uuid::Uuid;
 
 use crate::fixture::{Book, TENANT, cloud_pc};
 
@@ -14,26 +15,38 @@ use crate::fixture::{Book, TENANT, cloud_pc};
 const ROWS: usize = 5_000;
 const PAGE: usize = 900;
 
-/// A store with users whose names and times repeat, written past it.
+/// A store with users whose names and times repeat.
 fn filled() -> Book {
     filled_with(ROWS)
 }
 
 fn filled_with(rows: usize) -> Book {
-    let book = Book::new();
-    book.sql()
-        .execute(
-            "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?2)
-             INSERT INTO users (tenant_id, id, user_principal_name, display_name, roles, permissions, enabled, department,
-                 created_at)
-             SELECT ?1, unhex(printf('%032x', n * 7919 % 10007)), printf('user-%d@contoso.test', n), printf('name %d', n % 7),
-                 '[]', '[]', n % 2, CASE n % 3 WHEN 0 THEN NULL ELSE printf('department %d', n % 3) END,
-                 CASE n % 5 WHEN 0 THEN NULL ELSE n % 11 END
-             FROM numbers",
-            (TENANT.0.as_bytes(), i64::try_from(rows).unwrap()),
-        )
-        .unwrap();
+    fill(Book::new(), rows)
+}
+
+fn fill(book: Book, rows: usize) -> Book {
+    let users = move |tx: &mut Tx<'_>| (1..=rows).try_for_each(|number| tx.user_put(&numbered(number)));
+    book.write(users).unwrap();
     book
+}
+
+fn numbered(number: usize) -> User {
+    let of = |count: usize| number % count;
+    User {
+        tenant_id: TENANT,
+        id: UserId(Uuid::from_u128(u128::try_from(number * 7_919 % 10_007).unwrap())),
+        user_principal_name: format!("user-{number}@contoso.test"),
+        display_name: format!("name {}", of(7)),
+        password_hash: None,
+        roles: Vec::new(),
+        permissions: Vec::new(),
+        enabled: of(2) == 1,
+        profile: UserProfile {
+            department: (of(3) > 0).then(|| format!("department {}", of(3))),
+            ..UserProfile::default()
+        },
+        created_at: (of(5) > 0).then(|| Timestamp(i64::try_from(of(11)).unwrap())),
+    }
 }
 
 /// Reads a page; returns it with the number of reads.
@@ -146,7 +159,7 @@ fn what_an_order_says_after_the_id_is_ignored() {
 
 #[test]
 fn a_row_that_moves_while_a_list_is_sorted_is_in_it_once() {
-    let book = filled();
+    let book = fill(Book::in_file(), ROWS);
     let condition = ListCondition::Within(user_columns::USER_PRINCIPAL_NAME, KeyRanges::prefix("user-"));
     let plan = book
         .read(move |reader| reader.list_plan(&USERS, TENANT, &condition, &[by(user_columns::DEPARTMENT, false)], None));
@@ -255,7 +268,7 @@ fn accesses_are_compared_by_counting_up_to_a_limit() {
     const COUNTED_ROWS_MAX: usize = 2_000;
     // The first access has the users without an address, the second those of a name.
     let reads_by_name = |without_mail: usize, named: usize| {
-        let book = filled();
+        let book = fill(Book::in_file(), ROWS);
         let change = "UPDATE users SET user_principal_name = 'few-' || user_principal_name
             WHERE id IN (SELECT id FROM users ORDER BY id LIMIT ?1)";
         book.sql().execute(change, [i64::try_from(named).unwrap()]).unwrap();
@@ -303,7 +316,7 @@ fn the_index_with_the_fewest_rows_selects() {
 
 #[test]
 fn a_list_continues_by_the_index_that_it_began_with() {
-    let book = filled();
+    let book = fill(Book::in_file(), ROWS);
     let condition = without_mail("user-49");
     let first = selected(&book, &condition, None, 50);
     // Now the index of addresses has the same rows, and would be taken.
@@ -322,7 +335,7 @@ fn a_list_continues_by_the_index_that_it_began_with() {
 
 /// A store with Cloud PCs of these names.
 fn named(names: &[&str]) -> Book {
-    let book = Book::new();
+    let book = Book::in_file();
     for (number, name) in (1..).zip(names) {
         let mut cloud_pc = cloud_pc(TENANT, number, number);
         cloud_pc.display_name = (*name).to_owned();

@@ -163,7 +163,7 @@ fn reports_are_listed_newest_first_and_numbered_within_their_partner() {
 
 #[test]
 fn the_audit_log_is_listed_newest_first_and_cannot_be_rewritten() {
-    let book = Book::new();
+    let book = Book::in_file();
     let entry = |tenant_id, resource_id: &str| {
         let resource = AuditResource::new(ResourceType::CloudPc, resource_id).named("desk");
         AuditEntry::new(tenant_id, Timestamp(4), Actor::system(), AuditVerb::Reprovision, resource)
@@ -315,7 +315,7 @@ fn tenants_apps_and_the_catalog_are_put_and_listed() {
 
 #[test]
 fn a_reset_drops_everything_but_the_settings_and_gives_no_number_twice() {
-    let book = Book::new();
+    let book = Book::in_file();
     let before = book
         .write(|tx| {
             tx.setting_put("key", b"old")?;

@@ -75,7 +75,7 @@ fn more_pages_than_are_looked_at_in_one_read_are_all_written() {
 
 #[test]
 fn a_database_from_before_pages_gets_the_same_bounds() {
-    let book = Book::new();
+    let book = Book::in_file();
     for number in 0..2 * PAGE_DEPLOYMENTS + 7 {
         deployment(&book, number);
     }

@@ -1,6 +1,6 @@
 //! Reads of one turn and scans of many.
 
-use cloudpc_store::{Store, StoreError, WriteMode};
+use cloudpc_store::{StoreError, WriteMode, testing};
 use std::ops::ControlFlow;
 
 use crate::fixture::block_on;
@@ -9,7 +9,7 @@ use crate::fixture::block_on;
 fn a_scan_has_turns_until_it_breaks_and_sees_what_was_written_in_between() {
     for mode in [WriteMode::Inline, WriteMode::Grouped] {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path(), mode).unwrap();
+        let store = testing::open(directory.path(), mode).unwrap();
         block_on(store.write("test.write", |tx| tx.setting_put("name", b"value"))).unwrap();
         let mut turns = 0;
         let scan = store.scan(move |reader| {
@@ -30,7 +30,7 @@ fn a_scan_has_turns_until_it_breaks_and_sees_what_was_written_in_between() {
 #[test]
 fn a_scan_ends_when_its_caller_has_gone() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), WriteMode::Grouped).unwrap();
+    let store = testing::open(directory.path(), WriteMode::Grouped).unwrap();
     let (begun, has_begun) = std::sync::mpsc::channel();
     block_on(async {
         let endless = store.scan(move |_| {

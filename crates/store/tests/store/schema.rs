@@ -1,7 +1,8 @@
 //! The schema, as a new database and as every upgraded one must have it.
 
 use cloudpc_model::{Actor, AuditEntry, AuditResource, AuditVerb, ResourceType, TenantId, Timestamp};
-use cloudpc_store::{CLOUD_PCS, ListCondition, Store, StoreError, WriteMode, cloud_pc_columns};
+use cloudpc_store::{CLOUD_PCS, ListCondition, Store, StoreError, WriteMode, cloud_pc_columns, testing};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use uuid::Uuid;
 
@@ -9,7 +10,7 @@ use crate::fixture::{Book, block_on, open_sql};
 
 #[test]
 fn the_schema_is_the_golden_one() {
-    let book = Book::new();
+    let book = Book::in_file();
     let sql = book.sql();
     let mut statement = sql
         .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY tbl_name, type DESC, name")
@@ -212,4 +213,48 @@ fn old_audit_rows_keep_their_text_and_tell_verb_and_result() {
     assert_eq!(entry.activity(), "Reprovision CloudPC: failed");
     assert_eq!((&*entry.resource.id, &*entry.request_id, entry.at.0), ("which", "request", 5));
     assert_eq!(entry.actor.user_principal_name, "ada@contoso.test");
+}
+
+/// A column: its table, its name, its type as SQLite says it, and whether it may be null.
+type Column = (String, String, String, bool);
+
+/// The tables and indexes are the same in both databases. Runs where the tests have PostgreSQL.
+#[test]
+fn postgresql_has_the_same_schema() {
+    let Ok(url) = std::env::var(testing::POSTGRES) else { return };
+    let file = Book::in_file();
+    let in_sqlite = (columns_of(&file.sql()), indexes_of(&file.sql()));
+    let directory = tempfile::tempdir().unwrap();
+    drop(testing::open(directory.path(), WriteMode::Inline).unwrap());
+    let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+    let schema = testing::schema(directory.path());
+    let columns = client
+        .query(
+            "SELECT table_name::text, column_name::text, upper(data_type), is_nullable = 'YES'
+             FROM information_schema.columns WHERE table_schema = $1 AND table_name <> 'schema_version'",
+            &[&schema],
+        )
+        .unwrap();
+    let sqlite_type = |name: &str| name.replace("BIGINT", "INTEGER").replace("BYTEA", "BLOB");
+    let columns: BTreeSet<Column> =
+        columns.iter().map(|row| (row.get(0), row.get(1), sqlite_type(&row.get::<_, String>(2)), row.get(3))).collect();
+    let unnamed = "SELECT indexname::text FROM pg_indexes WHERE schemaname = $1
+         AND indexname NOT LIKE '%\\_pkey' AND indexname NOT LIKE '%\\_key'";
+    let indexes: BTreeSet<String> = client.query(unnamed, &[&schema]).unwrap().iter().map(|row| row.get(0)).collect();
+    assert_eq!((columns, indexes), in_sqlite);
+}
+
+fn columns_of(database: &rusqlite::Connection) -> BTreeSet<Column> {
+    let select = "SELECT tables.name, columns.name, columns.type, columns.\"notnull\" = 0 AND columns.pk = 0
+         FROM sqlite_schema AS tables JOIN pragma_table_info(tables.name) AS columns
+         WHERE tables.type = 'table' AND tables.name NOT LIKE 'sqlite_%'";
+    let mut select = database.prepare(select).unwrap();
+    let column = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+    select.query_map([], column).unwrap().map(Result::unwrap).collect()
+}
+
+fn indexes_of(database: &rusqlite::Connection) -> BTreeSet<String> {
+    let select = "SELECT name FROM sqlite_schema WHERE type = 'index' AND name NOT LIKE 'sqlite_%'";
+    let mut select = database.prepare(select).unwrap();
+    select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }

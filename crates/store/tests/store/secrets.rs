@@ -95,7 +95,7 @@ fn a_deployment_loses_its_secrets_when_it_ends() {
     const SECRET: &str = "correct-horse-battery-staple";
     let failed = EventKind::Finished { outcome: State::Failed, failure: None };
     for end in [finished(State::Done), finished(State::Canceled), failed] {
-        let book = Book::new();
+        let book = Book::in_file();
         let id = book.insert(secret_deployment(SECRET)).unwrap();
         let claimed = book.claim(2, 10);
         assert_eq!(claimed[0].params, secret_deployment(SECRET).params, "it is open and needs them");
@@ -121,7 +121,7 @@ fn events(book: &Book, id: ActionId) -> String {
 fn secrets_of_deployments_that_ended_in_earlier_versions_are_removed() {
     const SECRET: &str = "correct-horse-battery-staple";
     const BEFORE: u32 = 11;
-    let Book { store, directory } = Book::new();
+    let Book { store, directory } = Book::in_file();
     drop(store);
     let old = open_sql(directory.path());
     let agent =

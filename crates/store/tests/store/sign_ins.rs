@@ -37,7 +37,7 @@ fn a_counter_counts_within_its_window_and_apart_by_tenant() {
 
 #[test]
 fn counters_are_bounded_and_those_that_expire_first_go() {
-    let book = Book::new();
+    let book = Book::in_file();
     book.write(|tx| {
         for number in 0..=SIGN_IN_COUNTERS_MAX {
             tx.sign_in_count_add(&counter(None, number), Timestamp(number.cast_signed()))?;
@@ -163,7 +163,7 @@ fn a_full_share_takes_from_the_peer_with_the_most_codes_and_spares_those_in_use(
 
 #[test]
 fn tenants_are_found_by_the_domain_of_their_users() {
-    let book = Book::new();
+    let book = Book::in_file();
     let user = |tenant_id, number, name: &str| User {
         tenant_id,
         id: UserId(Uuid::from_u128(number)),

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, mpsc};
 
-use cloudpc_store::{Store, StoreError, WRITE_BATCH_MAX, WriteMode};
+use cloudpc_store::{Store, StoreError, WRITE_BATCH_MAX, WriteMode, testing};
 use tokio::sync::Notify;
 
 use crate::fixture::{block_on, open_sql};
@@ -129,12 +129,12 @@ fn a_panicking_read_fails_that_read() {
 fn what_was_written_is_read_back_after_a_restart() {
     for mode in [WriteMode::Grouped, WriteMode::Inline] {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path(), mode).unwrap();
+        let store = testing::open(directory.path(), mode).unwrap();
         block_on(write(&store, |tx| tx.setting_put("kept", b"1"))).unwrap();
         drop(store);
         let log = directory.path().join("cloudpc.db-wal");
         assert_eq!(std::fs::metadata(log).map_or(0, |log| log.len()), 0, "closing empties the log");
-        let store = Store::open(directory.path(), mode).unwrap();
+        let store = testing::open(directory.path(), mode).unwrap();
         assert_eq!(block_on(store.read(|reader| reader.setting("kept"))).unwrap(), Some(b"1".to_vec()));
     }
 }

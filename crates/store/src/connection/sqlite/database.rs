@@ -11,12 +11,13 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::READERS;
+use super::super::READERS;
 use crate::StoreError;
 use crate::lists::{NamePart, name_parts};
 use crate::rows::{folded, json};
 
-pub(super) const DATABASE: &str = "cloudpc.db";
+/// The name of the database in the data directory.
+pub const DATABASE: &str = "cloudpc.db";
 const LOCK: &str = "lock";
 
 /// Page caches of all connections together. A cache belongs to one connection, so each gets a
@@ -37,44 +38,44 @@ const LOG_BYTES_KEPT: u64 = 128 * 1024 * 1024;
 /// Forward only, in order; applied files never change. The version of a database is the number of
 /// migrations applied to it.
 const MIGRATIONS: &[&str] = &[
-    include_str!("../../migrations/0001_first.sql"),
-    include_str!("../../migrations/0002_pages.sql"),
-    include_str!("../../migrations/0003_undo.sql"),
-    include_str!("../../migrations/0004_accepts.sql"),
-    include_str!("../../migrations/0005_health.sql"),
-    include_str!("../../migrations/0006_step.sql"),
-    include_str!("../../migrations/0007_enrol.sql"),
-    include_str!("../../migrations/0008_audit.sql"),
-    include_str!("../../migrations/0009_sign_in.sql"),
-    include_str!("../../migrations/0010_desktop.sql"),
-    include_str!("../../migrations/0011_tag_nonce.sql"),
-    include_str!("../../migrations/0012_ended_secrets.sql"),
-    include_str!("../../migrations/0013_counters.sql"),
-    include_str!("../../migrations/0014_documents.sql"),
-    include_str!("../../migrations/0015_directory.sql"),
-    include_str!("../../migrations/0016_entitlements.sql"),
-    include_str!("../../migrations/0017_lists.sql"),
-    include_str!("../../migrations/0018_directory_lists.sql"),
-    include_str!("../../migrations/0019_rollouts.sql"),
-    include_str!("../../migrations/0021_rollout_turns.sql"),
-    include_str!("../../migrations/0022_changes.sql"),
-    include_str!("../../migrations/0023_workers.sql"),
-    include_str!("../../migrations/0024_name_parts.sql"),
-    include_str!("../../migrations/0025_webhooks.sql"),
-    include_str!("../../migrations/0026_turns_and_assigned_groups.sql"),
-    include_str!("../../migrations/0027_event_rows.sql"),
-    include_str!("../../migrations/0028_authorization_codes.sql"),
-    include_str!("../../migrations/0029_remote_sessions.sql"),
-    include_str!("../../migrations/0030_bulk_actions.sql"),
-    include_str!("../../migrations/0031_reviews_and_activations.sql"),
-    include_str!("../../migrations/0032_built_in_roles.sql"),
-    include_str!("../../migrations/0034_alerts.sql"),
-    include_str!("../../migrations/0038_display_names_in_indexes.sql"),
+    include_str!("../../../migrations/0001_first.sql"),
+    include_str!("../../../migrations/0002_pages.sql"),
+    include_str!("../../../migrations/0003_undo.sql"),
+    include_str!("../../../migrations/0004_accepts.sql"),
+    include_str!("../../../migrations/0005_health.sql"),
+    include_str!("../../../migrations/0006_step.sql"),
+    include_str!("../../../migrations/0007_enrol.sql"),
+    include_str!("../../../migrations/0008_audit.sql"),
+    include_str!("../../../migrations/0009_sign_in.sql"),
+    include_str!("../../../migrations/0010_desktop.sql"),
+    include_str!("../../../migrations/0011_tag_nonce.sql"),
+    include_str!("../../../migrations/0012_ended_secrets.sql"),
+    include_str!("../../../migrations/0013_counters.sql"),
+    include_str!("../../../migrations/0014_documents.sql"),
+    include_str!("../../../migrations/0015_directory.sql"),
+    include_str!("../../../migrations/0016_entitlements.sql"),
+    include_str!("../../../migrations/0017_lists.sql"),
+    include_str!("../../../migrations/0018_directory_lists.sql"),
+    include_str!("../../../migrations/0019_rollouts.sql"),
+    include_str!("../../../migrations/0021_rollout_turns.sql"),
+    include_str!("../../../migrations/0022_changes.sql"),
+    include_str!("../../../migrations/0023_workers.sql"),
+    include_str!("../../../migrations/0024_name_parts.sql"),
+    include_str!("../../../migrations/0025_webhooks.sql"),
+    include_str!("../../../migrations/0026_turns_and_assigned_groups.sql"),
+    include_str!("../../../migrations/0027_event_rows.sql"),
+    include_str!("../../../migrations/0028_authorization_codes.sql"),
+    include_str!("../../../migrations/0029_remote_sessions.sql"),
+    include_str!("../../../migrations/0030_bulk_actions.sql"),
+    include_str!("../../../migrations/0031_reviews_and_activations.sql"),
+    include_str!("../../../migrations/0032_built_in_roles.sql"),
+    include_str!("../../../migrations/0034_alerts.sql"),
+    include_str!("../../../migrations/0038_display_names_in_indexes.sql"),
 ];
 
 /// What a commit survives.
 #[derive(Clone, Copy)]
-pub(super) enum Durability {
+pub(in super::super) enum Durability {
     /// A power failure.
     Disk,
     /// The end of the process.
@@ -88,28 +89,33 @@ pub(super) enum Durability {
 /// would lock a new one. Nobody removes the database. Both are flock(2), which does not affect the
 /// POSIX locks that SQLite holds on the same file; but closing a file releases those, so the locks
 /// are dropped after every connection.
-pub(super) struct DirectoryLock {
+pub(in super::super) struct DirectoryLock {
     _lock: File,
-    database: File,
+    /// The database, if it is in the directory.
+    database: Option<File>,
 }
 
 impl DirectoryLock {
-    pub(super) fn take(directory: &Path) -> Result<Self, StoreError> {
+    pub(in super::super) fn take(directory: &Path) -> Result<Self, StoreError> {
+        let lock = Self::take_without_database(directory)?;
+        Ok(Self { database: Some(open_locked(&directory.join(DATABASE))?), ..lock })
+    }
+
+    /// Locks a directory whose database is elsewhere.
+    pub(in super::super) fn take_without_database(directory: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(directory)?;
-        let lock = open_locked(&directory.join(LOCK))?;
-        let database = open_locked(&directory.join(DATABASE))?;
-        Ok(Self { _lock: lock, database })
+        Ok(Self { _lock: open_locked(&directory.join(LOCK))?, database: None })
     }
 
     /// Returns the id of the locked database file.
-    pub(super) fn database(&self) -> io::Result<FileId> {
-        FileId::of(&self.database)
+    pub(in super::super) fn database(&self) -> io::Result<Option<FileId>> {
+        self.database.as_ref().map(FileId::of).transpose()
     }
 }
 
 /// Identifies a file, whatever its name is by now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileId {
+pub(in super::super) struct FileId {
     device: u64,
     inode: u64,
 }
@@ -120,7 +126,7 @@ impl FileId {
     }
 
     /// Returns the id of the file that has this name now.
-    pub(super) fn at(path: &Path) -> io::Result<Self> {
+    pub(in super::super) fn at(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|file| Self { device: file.dev(), inode: file.ino() })
     }
 }
@@ -142,7 +148,7 @@ fn open_locked(path: &Path) -> Result<File, StoreError> {
 }
 
 /// Opens or creates the database and migrates it.
-pub(super) fn open_for_writing(directory: &Path, durability: Durability) -> Result<Connection, StoreError> {
+pub(in super::super) fn open_for_writing(directory: &Path, durability: Durability) -> Result<Connection, StoreError> {
     let path = directory.join(DATABASE);
     drop(open_private(&path)?);
     let mut connection =
@@ -181,7 +187,7 @@ fn name_parts_json(name: &str) -> String {
 }
 
 /// Opens the migrated database read-only.
-pub(super) fn open_for_reading(directory: &Path) -> Result<Connection, StoreError> {
+pub(in super::super) fn open_for_reading(directory: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(directory.join(DATABASE), flags)?;
     set_up(&connection, CACHE_KIB_READER)?;
@@ -190,7 +196,7 @@ pub(super) fn open_for_reading(directory: &Path) -> Result<Connection, StoreErro
 
 /// Opens the migrated database for checkpoints. They sync what they copy before the log may be
 /// overwritten.
-pub(super) fn open_for_checkpoints(directory: &Path) -> Result<Connection, StoreError> {
+pub(in super::super) fn open_for_checkpoints(directory: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(directory.join(DATABASE), flags)?;
     connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0")?;
@@ -198,7 +204,7 @@ pub(super) fn open_for_checkpoints(directory: &Path) -> Result<Connection, Store
 }
 
 /// Opens the database for a check. It exists, because it is locked by then.
-pub(super) fn open_for_check(directory: &Path) -> Result<Connection, StoreError> {
+pub(in super::super) fn open_for_check(directory: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(directory.join(DATABASE), flags)?;
     set_up(&connection, CACHE_KIB_CHECK)?;

@@ -11,17 +11,17 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::thread;
+use super::super::thread;
 use crate::StoreError;
 
 /// Length of the log, in pages of 4 KiB, from which it is copied: 64 MiB.
-pub(super) const LOG_PAGES: i32 = 16_000;
+pub(in super::super) const LOG_PAGES: i32 = 16_000;
 
 /// Longest wait of the writer for a lock of the database; only a checkpoint ever holds one.
 const BUSY_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The checkpoint thread, and the state that it shares with the writer.
-pub(super) struct Checkpointer {
+pub(in super::super) struct Checkpointer {
     log_pages_max: i32,
     wake: async_channel::Sender<()>,
     log_pages: Arc<AtomicI32>,
@@ -32,7 +32,7 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    pub(super) fn start(connection: Connection, log_pages_max: i32) -> Result<Self, StoreError> {
+    pub(in super::super) fn start(connection: Connection, log_pages_max: i32) -> Result<Self, StoreError> {
         let (wake, woken) = async_channel::bounded::<()>(1);
         let copied = Arc::new(AtomicBool::new(false));
         let handle = thread("store-checkpoint", {
@@ -48,12 +48,12 @@ impl Checkpointer {
     }
 
     /// Returns the flag that requests emptying the log after the next batch.
-    pub(super) fn empty_flag(&self) -> Arc<AtomicBool> {
+    pub(in super::super) fn empty_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.empty)
     }
 
     /// Tracks the length of the log through the writer's connection.
-    pub(super) fn watch(&self, writer: &mut Connection) {
+    pub(in super::super) fn watch(&self, writer: &mut Connection) {
         let log_pages = Arc::clone(&self.log_pages);
         let watched = writer.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
             log_pages.store(pages, Ordering::Relaxed);
@@ -65,7 +65,7 @@ impl Checkpointer {
     }
 
     /// Runs what is due between two batches, after all replies.
-    pub(super) fn finish_between_batches(&self, writer: &Connection) {
+    pub(in super::super) fn finish_between_batches(&self, writer: &Connection) {
         // A reader that still needs the log postpones this until after the next batch.
         if self.empty.swap(false, Ordering::Acquire) && !empty(writer) {
             self.empty.store(true, Ordering::Release);
@@ -79,7 +79,7 @@ impl Checkpointer {
         }
     }
 
-    pub(super) fn stop(self) {
+    pub(in super::super) fn stop(self) {
         self.wake.close();
         if self.handle.join().is_err() {
             tracing::error!("the checkpoint thread panicked");
@@ -97,7 +97,7 @@ fn copy(connection: &Connection) {
 
 /// Copies the whole log into the database and truncates it, without waiting for anyone; returns
 /// false if a reader still needs it.
-pub(super) fn empty(writer: &Connection) -> bool {
+pub(in super::super) fn empty(writer: &Connection) -> bool {
     let truncated = writer.busy_timeout(Duration::ZERO).and_then(|()| {
         let busy: i64 = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
         writer.busy_timeout(BUSY_TIME_MAX)?;
