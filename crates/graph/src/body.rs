@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::edm::{BodyShape, Enum, Type, TypeRef};
+use crate::edm::{BodyShape, Enum, Type, TypeRef, UNKNOWN_FUTURE_VALUE};
 use crate::{Edm, GraphError, Operation};
 
 mod json;
@@ -300,12 +300,24 @@ fn single(edm: &'static Edm, type_ref: &TypeRef, value: Value, place: &BodyPath<
     }
 }
 
-/// Returns a member, or for a flags enum several separated by commas, in the model's spelling.
+/// Returns a member, or for a flags enum several separated by commas, in the model's spelling. The
+/// placeholder for members that a client does not know is refused: it would replace what it stands
+/// for.
 fn member(declared: &Enum, text: &str, place: &BodyPath<'_>) -> Result<String, GraphError> {
     let spelled = |name: &str| {
-        declared.member(name.trim()).ok_or_else(|| {
-            let members = declared.members.join(", ");
-            wrong(place, format!("'{name}' is not a member of {}; its members are {members}.", declared.name))
+        let known = declared.member(name.trim());
+        known.filter(|known| *known != UNKNOWN_FUTURE_VALUE).ok_or_else(|| {
+            let real = declared.members.iter().map(String::as_str).filter(|member| *member != UNKNOWN_FUTURE_VALUE);
+            let (own, members) = (&declared.name, real.collect::<Vec<_>>().join(", "));
+            wrong(
+                place,
+                match known {
+                    None => format!("'{name}' is not a member of {own}; its members are {members}."),
+                    Some(_) => {
+                        format!("'{name}' is a placeholder, and cannot be written; the members of {own} are {members}.")
+                    }
+                },
+            )
         })
     };
     if !declared.flags {
