@@ -24,6 +24,8 @@ class Operation:
     body: str | None
     # The parameters of the body, by name, if it has any.
     parameters: dict = field(hash=False, compare=False)
+    # The arguments of the path, by name, if it is a function.
+    arguments: dict = field(hash=False, compare=False)
     # `kind` and `type` of the response.
     response: dict = field(hash=False, compare=False)
 
@@ -57,6 +59,7 @@ class Contract:
             kind=raw["kind"],
             body=body.get("type"),
             parameters=body.get("parameters", {}),
+            arguments=raw.get("parameters", {}),
             response=raw["response"],
         )
 
@@ -67,10 +70,12 @@ class Contract:
         while actual in self.types:
             properties = self.types[actual].get("properties", {}) | properties
             actual = self.types[actual].get("base")
-        return {
-            name: declared | {"type": WIDTHS.get(declared["type"], declared["type"])}
-            for name, declared in properties.items()
-        }
+        return {name: self.widened(declared) for name, declared in properties.items()}
+
+    @staticmethod
+    def widened(declared):
+        """Returns a declaration with a type that has a width."""
+        return declared | {"type": WIDTHS.get(declared["type"], declared["type"])}
 
     def actual(self, type, value=None):
         """Returns the type that a value names, or the only one that is derived from a type, or the type itself."""

@@ -1,6 +1,19 @@
 """What clients write to every entity that can be created, and what they read back."""
 
-from entity import AZURE, ENDPOINT, GROUP, NETWORK, WINDOWS_10, WINDOWS_11, Entity, assignment, join, permission
+from directory_entities import DIRECTORY
+from entity import (
+    ALLOTMENT,
+    AZURE,
+    ENDPOINT,
+    FRONTLINE_PLAN,
+    GROUP,
+    NETWORK,
+    WINDOWS_10,
+    WINDOWS_11,
+    Entity,
+    assignment,
+    join,
+)
 
 POLICY = Entity(
     type="cloudPcProvisioningPolicy",
@@ -54,7 +67,8 @@ POLICY = Entity(
         "displayName": "Renamed <number>",
         "imageId": WINDOWS_10,
         "imageDisplayName": "Ten",
-        "domainJoinConfigurations": [join("westeurope"), join("automatic", "usEast")],
+        "imageType": "gallery",
+        "domainJoinConfigurations": [join("westeurope"), join("automatic", "usEast", "usEast")],
     },
     immutable={
         "provisioningType": "sharedByEntraGroup",
@@ -275,7 +289,7 @@ RULE = Entity(
 ENTITIES = {
     f"{ENDPOINT}/provisioningPolicies": POLICY,
     f"{ENDPOINT}/provisioningPolicies/{{cloudPcProvisioningPolicy-id}}/assignments": assignment(
-        "cloudPcProvisioningPolicyAssignment"
+        "cloudPcProvisioningPolicyAssignment", FRONTLINE_PLAN, ALLOTMENT, {"provisioningType": "shared"}
     ),
     f"{ENDPOINT}/cloudApps": APP,
     f"{ENDPOINT}/cloudPcPools": POOL,
@@ -304,39 +318,6 @@ ENTITIES = {
         engine=frozenset({"profileId"}),
     ),
     "/deviceManagement/monitoring/alertRules": RULE,
-    "/roleManagement/cloudPC/roleDefinitions": Entity(
-        type="unifiedRoleDefinition",
-        required={
-            "displayName": "Role <number>",
-            "rolePermissions": [permission("Microsoft.CloudPC/CloudPCs/Read")],
-        },
-        defaults={
-            "allowedPrincipalTypes": None,
-            "description": None,
-            "isBuiltIn": False,
-            "isEnabled": True,
-            "isPrivileged": False,
-            "resourceScopes": ["/"],
-            "version": None,
-        },
-        engine=frozenset({"templateId"}),
-        changed={"description": "Looks after the desks"},
-        kept={
-            "displayName": "Renamed <number>",
-            "rolePermissions": [permission("Microsoft.CloudPC/CloudPCs/Reboot")],
-        },
-    ),
-    "/roleManagement/cloudPC/roleAssignments": Entity(
-        type="unifiedRoleAssignmentMultiple",
-        required={
-            "displayName": "Assignment <number>",
-            "principalIds": [GROUP],
-            "roleDefinitionId": "ea8e2fb8-e909-44e6-bae7-56757cf6f347",
-        },
-        defaults={"appScopeIds": [], "condition": None, "description": None, "directoryScopeIds": ["/"]},
-        changed={"description": "The office reads"},
-        kept={"displayName": "Renamed <number>", "appScopeIds": ["0", "7"]},
-    ),
     f"{ENDPOINT}/userSettings": SETTING,
     f"{ENDPOINT}/userSettings/{{cloudPcUserSetting-id}}/assignments": assignment("cloudPcUserSettingAssignment"),
     f"{ENDPOINT}/galleryImages": Entity(
@@ -410,7 +391,13 @@ ENTITIES = {
             "scopeIds": ["0"],
             "type": "hybridAzureADJoin",
         },
-        changed={"managedBy": "windows365,devBox", "organizationalUnit": "OU=Office", "scopeIds": ["0", "7"]},
+        changed={
+            "connectionType": "azureADJoin",
+            "managedBy": "windows365,devBox",
+            "organizationalUnit": "OU=Office",
+            "scopeIds": ["0", "7"],
+            "type": "azureADJoin",
+        },
         kept={"displayName": "Renamed <number>", "subnetId": f"{NETWORK}/subnets/other"},
         secret={"adDomainPassword": "a password of tests only"},
         engine=frozenset(
@@ -440,67 +427,4 @@ ENTITIES = {
         kept={"enableConnection": True},
         derived={"connectionStatus": "available", "statusDetails": "The external partner is available"},
     ),
-    "/groups": Entity(
-        type="group",
-        required={
-            "displayName": "Group",
-            "mailEnabled": False,
-            "mailNickname": "group-<number>",
-            "securityEnabled": True,
-        },
-        defaults={
-            "assignedLicenses": [],
-            "description": None,
-            "deletedDateTime": None,
-            "groupTypes": [],
-            "isAssignableToRole": None,
-            "mail": None,
-            "membershipRule": None,
-            "visibility": None,
-        },
-        changed={"description": "Everyone in the office"},
-        kept={
-            "displayName": "Renamed",
-            "mailEnabled": True,
-            "mailNickname": "renamed-<number>",
-            "securityEnabled": False,
-        },
-    ),
-    "/users": Entity(
-        type="user",
-        required={
-            "accountEnabled": True,
-            "displayName": "New hire",
-            "mailNickname": "hire-<number>",
-            "userPrincipalName": "hire-<number>@contoso.test",
-        },
-        defaults={
-            "assignedLicenses": [],
-            "businessPhones": [],
-            "department": None,
-            "givenName": None,
-            "jobTitle": None,
-            "mail": None,
-            "mobilePhone": None,
-            "officeLocation": None,
-            "preferredLanguage": None,
-            "surname": None,
-            "usageLocation": None,
-        },
-        changed={
-            "department": "Computing",
-            "givenName": "Grace",
-            "jobTitle": "Rear admiral",
-            "mail": "grace@contoso.test",
-            "surname": "Hopper",
-            "usageLocation": "US",
-        },
-        kept={
-            "accountEnabled": False,
-            "displayName": "Grace Hopper",
-            "mailNickname": "grace-<number>",
-            "userPrincipalName": "grace-<number>@contoso.test",
-        },
-        secret={"passwordProfile": {"password": "correct horse battery"}},
-    ),
-}
+} | DIRECTORY

@@ -38,6 +38,8 @@ class Entity:
     secret: dict = field(default_factory=dict)
     # What the engine writes later, by an action that begins with each write.
     engine: frozenset = frozenset()
+    # What its parent has beyond what is required.
+    parent: dict = field(default_factory=dict)
     # Whether only people write it, and applications do not.
     by_people: bool = False
 
@@ -45,10 +47,15 @@ class Entity:
         return "<policy>" in self.required.values()
 
 
-def join(region_name, region_group=None):
+FRONTLINE_PLAN = {"servicePlanId": "0ff1ce00-0000-4000-8000-0000000000c5"}
+# The number of licences of the plan that an assignment has, and its name.
+ALLOTMENT = FRONTLINE_PLAN | {"allotmentDisplayName": "Desk", "allotmentLicensesCount": 2}
+
+
+def join(region_name, region_group=None, geography=None):
     return {
         "domainJoinType": "azureADJoin",
-        "geographicLocationType": None,
+        "geographicLocationType": geography,
         "onPremisesConnectionId": None,
         "regionGroup": region_group,
         "regionName": region_name,
@@ -56,23 +63,25 @@ def join(region_name, region_group=None):
     }
 
 
-def target(group=GROUP):
+def target(group=GROUP, **allotment):
     return {
         "@odata.type": "#microsoft.graph.cloudPcManagementGroupAssignmentTarget",
         "allotmentDisplayName": None,
         "allotmentLicensesCount": None,
         "groupId": group,
         "servicePlanId": None,
-    }
+    } | allotment
 
 
-def assignment(type):
-    return Entity(type=type, required={"target": target()}, defaults={}, changed={}, kept={"target": target()})
+def assignment(type, required=None, allotment=None, parent=None):
+    """Returns the assignment of an entity to a group: the least of its target, and all of it."""
+    least, whole = {"target": target(**required or {})}, {"target": target(**allotment or {})}
+    return Entity(type=type, required=least, defaults={}, changed={}, kept=whole, parent=parent or {})
 
 
-def permission(action):
+def permission(action, *excluded):
     """Returns a permission of a role definition."""
-    return {"allowedResourceActions": [action], "condition": None, "excludedResourceActions": []}
+    return {"allowedResourceActions": [action], "condition": None, "excludedResourceActions": [*excluded]}
 
 
 # Each entity that can be created, by the path of its collection.

@@ -11,8 +11,8 @@ from entity import ENDPOINT
 class Tool:
     """Writes and reads one kind of entity below one root."""
 
-    def __init__(self, service, root, path, person):
-        self.service, self.root, self.entity = service, root, ENTITIES[path]
+    def __init__(self, service, root, path, person, entities=ENTITIES):
+        self.service, self.root, self.entity = service, root, entities[path]
         self.token = person if self.entity.by_people else None
         self.number = str(uuid.uuid4())
         self.parent = self.policy = None
@@ -22,8 +22,12 @@ class Tool:
         if "{" in path:
             above, place = path[: path.index("{")].rstrip("/"), path[path.index("}") + 1 :]
             self.parent = Tool(service, root, above, person)
-            path = f"{above}/{self.parent.create(self.parent.entity.required)['id']}{place}"
+            path = f"{above}/{self.parent.create(self.parent.entity.required | self.entity.parent)['id']}{place}"
         self.collection = f"/{root}{path}"
+
+    def rename(self):
+        """Takes another number, for the names of another entity."""
+        self.number = str(uuid.uuid4())
 
     def text(self, values):
         """Returns values as this root knows them, with the number of this tool in them."""

@@ -1,5 +1,6 @@
 """Checks values that the service sends against the types of the contract."""
 
+import json
 import re
 from datetime import date, datetime, time
 from uuid import UUID
@@ -19,6 +20,22 @@ def response_errors(contract, operation, value):
     elif kind in ("entity", "complex"):
         checker.object(type, value, whole=True)
     return checker.errors, checker.missing
+
+
+def report_errors(content):
+    """Returns what is wrong with the content of a report."""
+    report = json.loads(content) if isinstance(content, bytes) else content
+    if not {"TotalRowCount", "Schema", "Values"} <= set(report):
+        return [f"a report has {sorted(report)}"]
+    columns = [column["Column"] for column in report["Schema"]]
+    errors = [
+        f"a row has {len(row)} values for {len(columns)} columns"
+        for row in report["Values"]
+        if len(row) != len(columns)
+    ]
+    return errors + (
+        [] if columns and report["TotalRowCount"] >= len(report["Values"]) else ["rows or columns are missing"]
+    )
 
 
 class Checker:
@@ -102,3 +119,14 @@ def is_primitive(type, value):
         "integer": is_number and isinstance(value, int),
         "Edm.Double": is_number,
     }[type]
+
+
+def holds(shown, wanted):
+    """Returns whether a value that was read is the one that was written, with what was left out in addition."""
+    if isinstance(wanted, dict):
+        return isinstance(shown, dict) and all(holds(shown.get(name), inner) for name, inner in wanted.items())
+    if is_primitive("Edm.DateTimeOffset", wanted) and "T" in wanted:
+        return is_primitive("Edm.DateTimeOffset", shown) and datetime.fromisoformat(shown) == datetime.fromisoformat(
+            wanted
+        )
+    return shown == wanted

@@ -1,17 +1,19 @@
 """A fleet that has a row in every list, so that every operation has something to answer."""
 
 from entities import ENTITIES
-from entity import ENDPOINT, GROUP, WINDOWS_11
-from people import device_code_token, public_client
+from entity import ENDPOINT, FRONTLINE_PLAN, GROUP, NOTHING, WINDOWS_11, target
+from facts import WRITTEN
+from test_webhooks import Receiver
 from tool import Tool
 
-from test_webhooks import Receiver
+from people import device_code_token, public_client
 
 ADA = "0ff1ce00-0000-4000-8000-0000000000a1"
 ALAN = "0ff1ce00-0000-4000-8000-0000000000a2"
 # A partner with an agent.
 PARTNER = "0ff1ce00-0000-4000-8000-00000000fab1"
-# A size that desks can be given.
+# The size of desks, and one that they can be given.
+SMALLER_PLAN = "0ff1ce00-0000-4000-8000-0000000000c1"
 LARGER_PLAN = "0ff1ce00-0000-4000-8000-0000000000c2"
 LICENSE = "CPC_B_2C_8RAM_128GB"
 BETA = f"/beta{ENDPOINT}"
@@ -47,16 +49,12 @@ class Fleet:
         self.post(f"/beta/groups/{GROUP}/members/$ref", {"@odata.id": f"https://graph.test/v1.0/users/{ADA}"})
         sku = self.first("/beta/subscribedSkus", skuPartNumber=LICENSE)
         self.post(f"/beta/users/{ADA}/assignLicense", {"addLicenses": [{"skuId": sku["skuId"]}], "removeLicenses": []})
+        self.sku = sku["skuId"]
         self.keys |= {"{user-id}": ADA, "{group-id}": GROUP, "{subscribedSku-id}": sku["id"]}
 
     def _create_entities(self):
         for path in ENTITIES:
-            tool = Tool(self.service, "beta", path, self.person)
-            entity = tool.entity
-            everything = entity.required | entity.changed | entity.kept | entity.immutable
-            self.keys[place(path)] = tool.create(everything)["id"]
-            if tool.parent:
-                self.keys[place(path[: path.index("/{")])] = tool.collection.rsplit("/", 2)[1]
+            self.keys[place(path)] = self.create(path)
         self._raise_an_alert()
         self._hire_a_shift()
         body = {"notificationUrl": self.receiver.url, "scenario": "When a Cloud PC changes"}
@@ -75,24 +73,49 @@ class Fleet:
         self.post("/beta/deviceManagement/monitoring/alertRules", rule)
 
     def _hire_a_shift(self):
-        """Adds a Frontline Cloud PC."""
-        plan = self.first(f"{BETA}/frontLineServicePlans")["id"]
+        """Adds a policy of Frontline Cloud PCs and a Cloud PC of it."""
         body = {"displayName": "Shift", "mailEnabled": False, "mailNickname": "shift", "securityEnabled": True}
         group = self.post("/beta/groups", body)["id"]
-        self.post(f"/beta/groups/{group}/members/$ref", {"@odata.id": f"https://graph.test/v1.0/users/{ADA}"})
+        self.post(f"/beta/groups/{group}/members/$ref", {"@odata.id": f"https://graph.test/v1.0/users/{ALAN}"})
         body = {
             "displayName": "Shift",
             "imageId": WINDOWS_11,
             "domainJoinConfigurations": [{"domainJoinType": "azureADJoin", "regionName": "automatic"}],
             "provisioningType": "sharedByUser",
         }
-        policy = self.post(f"{BETA}/provisioningPolicies", body)["id"]
-        target = {"@odata.type": "#microsoft.graph.cloudPcManagementGroupAssignmentTarget"}
-        assignment = {"target": target | {"groupId": group, "servicePlanId": plan}}
-        self.post(f"{BETA}/provisioningPolicies/{policy}/assign", {"assignments": [assignment]})
+        self._shift_policy = self.post(f"{BETA}/provisioningPolicies", body)["id"]
+        self._shift_target = target(group, **FRONTLINE_PLAN)
+        self.keys["{cloudPcFrontLineServicePlan-id}"] = self.first(f"{BETA}/frontLineServicePlans")["id"]
+        self.assign_shift()
+
+    def assign_shift(self):
+        """Gives the shift its Cloud PC; `shift` has its keys."""
+        self._assign_shift({"target": self._shift_target})
+        cloud_pc = self.first(f"{BETA}/cloudPCs", provisioningPolicyId=self._shift_policy)["id"]
+        self.shift = {"{cloudPC-id}": cloud_pc, "{user-id}": ALAN}
+
+    def dismiss_shift(self):
+        """Begins the grace period of the shift's Cloud PC."""
+        self._assign_shift()
+
+    def _assign_shift(self, *assignments):
+        self.post(f"{BETA}/provisioningPolicies/{self._shift_policy}/assign", {"assignments": list(assignments)})
         self.service.rest()
-        self.shift = self.first(f"{BETA}/cloudPCs", provisioningPolicyId=policy)["id"]
-        self.keys["{cloudPcFrontLineServicePlan-id}"] = plan
+
+    def fresh_desk(self):
+        """Returns the keys of a Cloud PC that has its first size."""
+        desk = self.first(f"{BETA}/cloudPCs", userPrincipalName="ada@contoso.test", servicePlanId=SMALLER_PLAN)
+        return {"{cloudPC-id}": desk["id"], "{managedDevice-id}": desk["managedDeviceId"]}
+
+    def create(self, path, is_whole=True):
+        """Creates another entity, with everything that can be written or what is required, and returns its id."""
+        tool = Tool(self.service, "beta", path, self.person)
+        entity = tool.entity
+        more = entity.changed | entity.kept | entity.immutable if is_whole else {}
+        made = tool.create(entity.required | more)["id"]
+        if tool.parent:
+            self.keys[place(path[: path.index("/{")])] = tool.collection.rsplit("/", 2)[1]
+        return made
 
     def _use_cloud_pcs(self):
         desk = self.first(f"{BETA}/cloudPCs", displayName="desk-01", userPrincipalName="ada@contoso.test")
@@ -106,7 +129,7 @@ class Fleet:
         self.service.rest()
         bulk = {
             "displayName": "Restart",
-            "cloudPcIds": [desk["id"]],
+            "cloudPcIds": [desk["id"], NOTHING],
             "@odata.type": "#microsoft.graph.cloudPcBulkRestart",
         }
         self.keys |= {
@@ -163,4 +186,4 @@ def place(path):
         f"{ENDPOINT}/cloudPcPools": "cloudPcPool",
         f"{ENDPOINT}/cloudPcPools/{{cloudPcPool-id}}/assignments": "cloudPcPoolAssignment",
     }
-    return f"{{{renamed.get(path, ENTITIES[path].type)}-id}}"
+    return f"{{{renamed.get(path, WRITTEN[path].type)}-id}}"

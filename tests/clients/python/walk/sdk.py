@@ -18,7 +18,7 @@ from kiota_abstractions.api_error import APIError
 from kiota_abstractions.serialization import Parsable
 from kiota_serialization_json.json_parse_node_factory import JsonParseNodeFactory
 
-from graph import client
+from graph import ask, client
 
 MODULES = {"beta": msgraph_beta, "v1.0": msgraph}
 
@@ -46,7 +46,7 @@ class Sdk:
     def __init__(self, graph, responses):
         self._graph, self._responses = graph, responses
 
-    async def call(self, operation, keys, body=None, query=None):
+    async def call(self, operation, keys, body=None):
         """Calls an operation. `keys` has the values of the places in its path, `body` is JSON."""
         builder = self._builder(operation.path, keys)
         method = getattr(builder, operation.method.lower(), None)
@@ -55,6 +55,10 @@ class Sdk:
         arguments = {}
         if "body" in inspect.signature(method).parameters:
             arguments["body"] = model(body_class(builder, method), body or {})
+        # The SDK sends arguments that can be left out as options of the query.
+        if aliases := [name for name, declared in operation.arguments.items() if declared["in"] == "alias"]:
+            options = {snake(name): keys[f"{{{name}}}"] for name in aliases}
+            arguments["request_configuration"] = ask(builder, **options)
         self._responses.clear()
         try:
             typed = await method(**arguments)
@@ -104,13 +108,16 @@ def step(builder, segment, keys):
             by = next(name for name in dir(builder) if name.startswith("by_"))
             return getattr(builder, by)(keys[segment])
         name, _, arguments = segment.partition("(")
-        names = re.findall(r"(\w+)=", arguments)
-        if not names:
+        if not arguments.removesuffix(")"):
             return getattr(builder, snake(name.removeprefix("$")))
-        function = getattr(builder, "_with_".join(snake(part) for part in [name, *names]), None)
-        # Arguments that can be left out are query parameters.
-        return function(*(keys[f"{{{part}}}"] for part in names)) if function else getattr(builder, snake(name))
-    except (AttributeError, ImportError, StopIteration) as error:
+        # The names of the parameters follow, in one of several ways.
+        names = [own for own in dir(builder) if own.startswith(snake(name)) and own != snake(name)]
+        function = getattr(builder, names[0])
+        if not inspect.ismethod(function):
+            return function
+        values = [keys[place] for place in re.findall(r"\{.*?\}", arguments)]
+        return function(*values[: len(inspect.signature(function).parameters)])
+    except (AttributeError, ImportError, IndexError, StopIteration) as error:
         raise NotInSdk(segment) from error
 
 
@@ -178,6 +185,16 @@ def differences(typed, received, place=""):
     if isinstance(received, str):
         if isinstance(typed, list):
             typed = ",".join(typed)
-        elif isinstance(typed, float):
-            received = datetime.fromisoformat(received).timestamp()
+        elif re.match(r"\d{4}-\d\d-\d\dT", received):
+            received, typed = instant(received), instant(typed)
     return [] if typed == received else [f"{place}: {received!r} is read as {typed!r}"]
+
+
+def instant(value):
+    """Returns a point in time, which the SDK reads as a number and sends in a spelling of its own, as a number."""
+    return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else value
+
+
+def lost_names(sent, body):
+    """Returns the names of the properties that a body has and that were not sent as they are in it."""
+    return {line.partition(":")[0].rpartition("/")[2] for line in differences(sent or {}, body)}

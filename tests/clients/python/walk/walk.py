@@ -4,10 +4,8 @@ import json
 import re
 import urllib.parse
 
+from exceptions import REFUSED
 from sdk import Exchange, NotInSdk
-
-# Of which the values are keywords and not texts.
-KEYWORDS = {"transitive"}
 
 
 class Walk:
@@ -33,7 +31,8 @@ class Walk:
             exchange, how = await self._sdks[operation.root, is_person].call(operation, keys, body), "SDK"
         except NotInSdk:
             exchange, how = self.http(operation, body, keys, is_person), "HTTP"
-        if exchange.status < 300 or exchange.status == 405:
+        refusal, _ = REFUSED.get((operation.method, operation.path), (405, None))
+        if exchange.status < 300 or exchange.status == refusal:
             self.record(operation, how)
         return exchange
 
@@ -51,11 +50,32 @@ class Walk:
         is_json = reply.text.startswith("{")
         return Exchange(reply.status, body, json.loads(reply.text) if is_json else reply.text.encode())
 
+    def rows(self, path, root, keys):
+        """Returns the rows of a list, as the caller that may read it."""
+        path = filled_path(f"/{root}{path}", self.fleet.keys | keys)
+        is_allowed = self.service.call("GET", path).status != 403
+        return self.service.rows(path, None if is_allowed else self.fleet.person)
+
 
 def filled(operation, keys):
     """Returns the path of an operation with keys and arguments in it."""
+    return filled_path(f"/{operation.root}{operation.path}", keys)
+
+
+def filled_path(path, keys):
+    """Returns a path with keys and arguments in it."""
 
     def value(match):
+        assert match[0] in keys, f"the fleet has no key for {match[0]}"
         return urllib.parse.quote(keys[match[0]], safe="@")
 
-    return f"/{operation.root}" + re.sub(r"\{[^}]*\}", value, operation.path)
+    return re.sub(r"\{[^}]*\}", value, path)
+
+
+def filled_in(value, keys):
+    """Returns JSON with keys in place of the texts that name them."""
+    if isinstance(value, dict):
+        return {name: filled_in(inner, keys) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [filled_in(element, keys) for element in value]
+    return keys.get(value, value) if isinstance(value, str) else value
