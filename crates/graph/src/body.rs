@@ -28,8 +28,9 @@ const TYPE_ANNOTATION: &str = "@odata.type";
 /// object for actions, whose parameters are all optional in the model; an operation that takes an
 /// entity requires a body.
 ///
-/// A `null` parameter of an action or in place of a collection counts as omitted. In an entity or a
-/// complex value `null` clears the property; it is rejected for properties that are not nullable.
+/// A `null` parameter of an action, or in place of a collection of an entity, counts as omitted. In
+/// an entity or a complex value `null` clears the property; it is rejected for properties that are
+/// not nullable.
 /// Related entities are set by their own operations. A value of a type with exactly one derived
 /// type is read as that.
 ///
@@ -194,6 +195,7 @@ fn members<'a>(
     place: &BodyPath<'_>,
 ) -> Result<Map<String, Value>, GraphError> {
     let mut checked = Map::new();
+    let is_root = matches!(place.step, PathSegment::Root);
     for (name, value) in given {
         if let Some((navigation, _)) = name.split_once('@').filter(|(_, term)| term.eq_ignore_ascii_case("odata.bind"))
         {
@@ -209,8 +211,9 @@ fn members<'a>(
             return Err(wrong(&place.member(&name), message));
         };
         let place = place.member(spelled);
-        // A key is the service's to give.
-        if value.is_null() && (type_ref.collection || spelled == "id") {
+        // A key is the service's to give. Null in place of a collection counts as omitted, and
+        // empties a collection of a complex value.
+        if value.is_null() && (spelled == "id" || type_ref.collection && is_root) {
             continue;
         }
         if type_ref.navigation {
@@ -270,7 +273,7 @@ fn object(
 /// Checks the value of a property, including null and collections.
 fn property(edm: &'static Edm, type_ref: &TypeRef, value: Value, place: &BodyPath<'_>) -> Result<Value, GraphError> {
     match value {
-        Value::Null if type_ref.nullable && !type_ref.collection => Ok(Value::Null),
+        Value::Null if type_ref.nullable || type_ref.collection => Ok(Value::Null),
         Value::Array(elements) if type_ref.collection => {
             let check = |(index, element)| single(edm, type_ref, element, &place.element(index));
             elements.into_iter().enumerate().map(check).collect::<Result<_, _>>().map(Value::Array)

@@ -174,7 +174,7 @@ fn collections_and_nested_values() {
     {"agentSetting": {"@odata.type": "#microsoft.graph.cloudPcExternalPartnerAgentSetting", "agentUrl": null}}
         {"agentSetting":{"agentUrl":null}}
     {"agentSetting": {"installParameters": null}}
-        {"agentSetting":{}}
+        {"agentSetting":{"installParameters":null}}
     {"agentSetting": {"autoDeploymentEnabled": "true"}}
         400 BadRequest: The property 'agentSetting/autoDeploymentEnabled' must be true or false, but is a string. [agentSetting/autoDeploymentEnabled]
     {"agentSetting": {"installParameters": ["/q", {}]}}

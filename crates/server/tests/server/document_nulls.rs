@@ -46,6 +46,18 @@ async fn null_empties_a_collection() {
     let path = created(&world, "settingProfiles", json!({"displayName": "P", "settings": [setting]})).await;
     let updated = world.call(Who::Ada, "PATCH", &path, Some(json!({"settings": null}))).await;
     assert_eq!((updated.status.as_u16(), &updated.json()["settings"]), (200, &json!([])));
+
+    let network = json!({
+        "@odata.type": "#microsoft.graph.cloudPcMicrosoftHostedNetworkConfiguration",
+        "regionGroups": [{"regionGroup": "usWest"}],
+    });
+    let image = "microsoftwindowsdesktop_windows-ent-cpc_win11-24h2-ent-cpc";
+    let pool = json!({"displayName": "P", "cloudPcConfiguration": {"imageId": image}, "networkConfiguration": network});
+    let path = created(&world, "cloudPcPools", pool).await;
+    let mut emptied = network.clone();
+    emptied["regionGroups"] = Value::Null;
+    let updated = world.call(Who::Ada, "PATCH", &path, Some(json!({"networkConfiguration": emptied}))).await;
+    assert_eq!((updated.status.as_u16(), &updated.json()["networkConfiguration"]["regionGroups"]), (200, &json!([])));
 }
 
 #[tokio::test]

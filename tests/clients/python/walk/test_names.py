@@ -79,13 +79,10 @@ def is_cleared(subject, steps):
 
 
 def is_cleared_within(subject, steps, read):
-    """The same within a complex value, which keeps its collections, and a value that it has by another name too."""
+    """The same within a complex value, which keeps a value that it has by another name too."""
     was = subject.writable[steps[0]]
     for step in steps[1:]:
         read, was = read[step], was[step]
-    # The elements of a collection are replaced.
-    if isinstance(was, list) and all(isinstance(step, str) for step in steps):
-        return read == was
     _, type = holder(subject.contract, subject.type, subject.writable, steps)
     has_another_name = any(own == type and steps[-1] in names for own, *names in OLDER_NAMES)
     return read != was or has_another_name or (type, steps[-1]) in WRITTEN_DEFAULTS
