@@ -97,11 +97,11 @@ class Service:
         )
         return self._open(request)
 
-    def rows(self, path: str) -> list[dict]:
+    def rows(self, path: str, token: str | None = None) -> list[dict]:
         """Returns the rows of a list, from all of its pages."""
         rows, link = [], self.https + path
         while link:
-            page = self.call("GET", link.removeprefix(self.https)).json()
+            page = self.call("GET", link.removeprefix(self.https), token=token).json()
             rows += page["value"]
             link = page.get("@odata.nextLink")
         return rows

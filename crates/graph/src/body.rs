@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::edm::{BodyShape, Enum, Type, TypeRef};
+use crate::edm::{BodyShape, Enum, Type, TypeRef, UNKNOWN_FUTURE_VALUE};
 use crate::{Edm, GraphError, Operation};
 
 mod json;
@@ -28,8 +28,9 @@ const TYPE_ANNOTATION: &str = "@odata.type";
 /// object for actions, whose parameters are all optional in the model; an operation that takes an
 /// entity requires a body.
 ///
-/// A `null` parameter of an action or in place of a collection counts as omitted. In an entity or a
-/// complex value `null` clears the property; it is rejected for properties that are not nullable.
+/// A `null` parameter of an action, or in place of a collection of an entity, counts as omitted. In
+/// an entity or a complex value `null` clears the property; it is rejected for properties that are
+/// not nullable.
 /// Related entities are set by their own operations. A value of a type with exactly one derived
 /// type is read as that.
 ///
@@ -194,6 +195,7 @@ fn members<'a>(
     place: &BodyPath<'_>,
 ) -> Result<Map<String, Value>, GraphError> {
     let mut checked = Map::new();
+    let is_root = matches!(place.step, PathSegment::Root);
     for (name, value) in given {
         if let Some((navigation, _)) = name.split_once('@').filter(|(_, term)| term.eq_ignore_ascii_case("odata.bind"))
         {
@@ -209,8 +211,9 @@ fn members<'a>(
             return Err(wrong(&place.member(&name), message));
         };
         let place = place.member(spelled);
-        // A key is the service's to give.
-        if value.is_null() && (type_ref.collection || spelled == "id") {
+        // A key is the service's to give. Null in place of a collection counts as omitted, and
+        // empties a collection of a complex value.
+        if value.is_null() && (spelled == "id" || type_ref.collection && is_root) {
             continue;
         }
         if type_ref.navigation {
@@ -270,7 +273,7 @@ fn object(
 /// Checks the value of a property, including null and collections.
 fn property(edm: &'static Edm, type_ref: &TypeRef, value: Value, place: &BodyPath<'_>) -> Result<Value, GraphError> {
     match value {
-        Value::Null if type_ref.nullable && !type_ref.collection => Ok(Value::Null),
+        Value::Null if type_ref.nullable || type_ref.collection => Ok(Value::Null),
         Value::Array(elements) if type_ref.collection => {
             let check = |(index, element)| single(edm, type_ref, element, &place.element(index));
             elements.into_iter().enumerate().map(check).collect::<Result<_, _>>().map(Value::Array)
@@ -300,12 +303,24 @@ fn single(edm: &'static Edm, type_ref: &TypeRef, value: Value, place: &BodyPath<
     }
 }
 
-/// Returns a member, or for a flags enum several separated by commas, in the model's spelling.
+/// Returns a member, or for a flags enum several separated by commas, in the model's spelling. The
+/// placeholder for members that a client does not know is refused: it would replace what it stands
+/// for.
 fn member(declared: &Enum, text: &str, place: &BodyPath<'_>) -> Result<String, GraphError> {
     let spelled = |name: &str| {
-        declared.member(name.trim()).ok_or_else(|| {
-            let members = declared.members.join(", ");
-            wrong(place, format!("'{name}' is not a member of {}; its members are {members}.", declared.name))
+        let known = declared.member(name.trim());
+        known.filter(|known| *known != UNKNOWN_FUTURE_VALUE).ok_or_else(|| {
+            let real = declared.members.iter().map(String::as_str).filter(|member| *member != UNKNOWN_FUTURE_VALUE);
+            let (own, members) = (&declared.name, real.collect::<Vec<_>>().join(", "));
+            wrong(
+                place,
+                match known {
+                    None => format!("'{name}' is not a member of {own}; its members are {members}."),
+                    Some(_) => {
+                        format!("'{name}' is a placeholder, and cannot be written; the members of {own} are {members}.")
+                    }
+                },
+            )
         })
     };
     if !declared.flags {

@@ -43,6 +43,7 @@ fn parameters_of_an_action() {
         r#"{"osVersion": null}"#,
         r##"{"@odata.type": "#microsoft.graph.whatever", "osVersion@odata.type": "x", "osVersion": "windows10"}"##,
         r#"{"osVersion": "windows12"}"#,
+        r#"{"osVersion": "unknownFutureValue"}"#,
         r#"{"osVersion": ""}"#,
         r#"{"osVersion": 1}"#,
         r#"{"osVersion": ["windows11"]}"#,
@@ -74,9 +75,11 @@ fn parameters_of_an_action() {
     {"@odata.type": "#microsoft.graph.whatever", "osVersion@odata.type": "x", "osVersion": "windows10"}
         {"osVersion":"windows10"}
     {"osVersion": "windows12"}
-        400 BadRequest: 'windows12' is not a member of cloudPcOperatingSystem; its members are windows10, windows11, unknownFutureValue. [osVersion]
+        400 BadRequest: 'windows12' is not a member of cloudPcOperatingSystem; its members are windows10, windows11. [osVersion]
+    {"osVersion": "unknownFutureValue"}
+        400 BadRequest: 'unknownFutureValue' is a placeholder, and cannot be written; the members of cloudPcOperatingSystem are windows10, windows11. [osVersion]
     {"osVersion": ""}
-        400 BadRequest: '' is not a member of cloudPcOperatingSystem; its members are windows10, windows11, unknownFutureValue. [osVersion]
+        400 BadRequest: '' is not a member of cloudPcOperatingSystem; its members are windows10, windows11. [osVersion]
     {"osVersion": 1}
         400 BadRequest: The property 'osVersion' must be a member of microsoft.graph.cloudPcOperatingSystem, but is the number 1. [osVersion]
     {"osVersion": ["windows11"]}
@@ -171,7 +174,7 @@ fn collections_and_nested_values() {
     {"agentSetting": {"@odata.type": "#microsoft.graph.cloudPcExternalPartnerAgentSetting", "agentUrl": null}}
         {"agentSetting":{"agentUrl":null}}
     {"agentSetting": {"installParameters": null}}
-        {"agentSetting":{}}
+        {"agentSetting":{"installParameters":null}}
     {"agentSetting": {"autoDeploymentEnabled": "true"}}
         400 BadRequest: The property 'agentSetting/autoDeploymentEnabled' must be true or false, but is a string. [agentSetting/autoDeploymentEnabled]
     {"agentSetting": {"installParameters": ["/q", {}]}}
@@ -304,11 +307,11 @@ fn several_members_of_a_flags_enum() {
     {"managedBy": "Windows365, DEVBOX"}
         {"managedBy":"windows365,devBox"}
     {"managedBy": "windows365,"}
-        400 BadRequest: '' is not a member of cloudPcManagementService; its members are windows365, devBox, unknownFutureValue, rpaBox, microsoft365Opal, microsoft365BizChat. [managedBy]
+        400 BadRequest: '' is not a member of cloudPcManagementService; its members are windows365, devBox, rpaBox, microsoft365Opal, microsoft365BizChat. [managedBy]
     {"managedBy": ["windows365"]}
         400 BadRequest: The property 'managedBy' must be a member of microsoft.graph.cloudPcManagementService, but is an array. [managedBy]
     {"provisioningType": "dedicated,shared"}
-        400 BadRequest: 'dedicated,shared' is not a member of cloudPcProvisioningType; its members are dedicated, shared, unknownFutureValue, sharedByUser, sharedByEntraGroup, reserve. [provisioningType]
+        400 BadRequest: 'dedicated,shared' is not a member of cloudPcProvisioningType; its members are dedicated, shared, sharedByUser, sharedByEntraGroup, reserve. [provisioningType]
     "#);
 }
 

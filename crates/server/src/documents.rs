@@ -23,6 +23,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use cloudpc_graph::body::Leniency;
+use cloudpc_graph::edm::Property;
 use cloudpc_graph::{Edm, GraphError, Method, Operation, OperationKind, QueryOptions, Scope, Version};
 use cloudpc_model::{AuditVerb, Document, DocumentKey, DocumentType, GroupId, ResourceType};
 use cloudpc_store::Reader;
@@ -161,7 +162,12 @@ pub(crate) fn check_options(kind: &DocumentKind, options: &QueryOptions) -> Resu
 pub(crate) fn leniency(kind: &DocumentKind, edm: &'static Edm) -> Leniency {
     let mut leniency = Leniency::default();
     let properties = edm.type_named(kind.type_name(edm)).into_iter().flat_map(|declared| &declared.properties);
-    leniency.nullable = properties.map(|property| property.name.clone()).filter(|name| kind.fills(name)).collect();
+    // Null empties a collection, as it clears any other property.
+    let is_nullable = |property: &&Property| {
+        let own = &property.type_ref;
+        kind.fills(&property.name) || own.collection && !own.navigation
+    };
+    leniency.nullable = properties.filter(is_nullable).map(|property| property.name.clone()).collect();
     for fact in kind.facts {
         if let Fact::Observed(name, meant) = *fact
             && let Ok((_, type_ref)) = edm.property_path(kind.name(), meant)

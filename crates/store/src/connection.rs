@@ -10,8 +10,8 @@
 //! what the two say differently is in `dialect`.
 //!
 //! A closure that fails or panics loses its own writes and nobody else's: if it has written
-//! anything, the transaction is rolled back and every closure runs again, in a part of its own. This
-//! module refuses to know what they do.
+//! anything, the transaction is rolled back and every closure runs again, in a part of its own.
+//! This module refuses to know what they do.
 
 mod damage;
 pub(crate) mod dialect;

@@ -101,5 +101,5 @@ def noting(answered, root):
 
 
 def pytest_collection_modifyitems(items):
-    """Moves the test of coverage to the end, since it checks the calls of all other tests."""
-    items.sort(key=lambda item: item.path.name == "test_coverage.py")
+    """Moves the tests of coverage to the end, since they check the calls of all other tests."""
+    items.sort(key=lambda item: item.path.name in ("test_coverage.py", "test_record.py"))

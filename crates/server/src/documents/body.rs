@@ -42,8 +42,8 @@ fn first(path: &str) -> &str {
     path.split('/').next().unwrap_or(path)
 }
 
-/// Moves the value of an older name to the newest one. The two differ in their last segment, or the
-/// older one is a property beside the one that contains the newest.
+/// Moves the value of an older name to the newest one, which it clears with null. The two differ in
+/// their last segment, or the older one is a property beside the one that contains the newest.
 fn modernise(body: &mut Object, old: &str, newest: &str, values: &[(Const, Const)]) -> Result<(), GraphError> {
     let translate = |value: Value| {
         let known = values.iter().find(|(older, _)| older.value() == value);
@@ -61,7 +61,11 @@ fn modernise(body: &mut Object, old: &str, newest: &str, values: &[(Const, Const
         (old_parent, newest_parent) if old_parent.map(|pair| pair.0) == newest_parent.map(|pair| pair.0) => {
             let newest_name = newest_parent.map_or(newest, |pair| pair.1);
             path::each(body, old, &mut |holder, old_name| {
-                let Some(older) = holder.remove(old_name).filter(|value| !value.is_null()) else { return };
+                let Some(older) = holder.remove(old_name) else { return };
+                if older.is_null() {
+                    holder.entry(newest_name).or_insert(older);
+                    return;
+                }
                 let older = translate(older);
                 match holder.get(newest_name).filter(|value| !value.is_null()) {
                     Some(newer) if *newer != older => result = Err(conflict(&older, newer)),
@@ -71,7 +75,11 @@ fn modernise(body: &mut Object, old: &str, newest: &str, values: &[(Const, Const
             });
         }
         _ => {
-            let Some(older) = take(body, old).filter(|value| !value.is_null()) else { return Ok(()) };
+            let Some(older) = take(body, old) else { return Ok(()) };
+            if older.is_null() {
+                body.entry(first(newest)).or_insert(older);
+                return Ok(());
+            }
             let older = translate(older);
             match path::values(body, newest).into_iter().find(|value| !value.is_null()) {
                 Some(newer) if *newer != older => return Err(conflict(&older, newer)),
@@ -83,10 +91,12 @@ fn modernise(body: &mut Object, old: &str, newest: &str, values: &[(Const, Const
     result
 }
 
-/// Takes a property out of a body, and the object that held it if nothing else is in it.
+/// Takes a property out of a body, and the object that held it if nothing else is in it. The
+/// property of a null is null.
 fn take(body: &mut Object, at: &str) -> Option<Value> {
     match at.split_once('/') {
         None => body.remove(at),
+        Some((first, _)) if body.get(first)?.is_null() => body.remove(first),
         Some((first, rest)) => {
             let inner = body.get_mut(first)?.as_object_mut()?;
             let taken = take(inner, rest);
@@ -153,10 +163,13 @@ fn merge(kind: &DocumentKind, edm: &'static Edm, body: &mut Object, name: String
     }
 }
 
-/// Writes the defaults, and takes out what is null.
+/// Writes the defaults, and takes out what is null. What callers must give is not made of defaults.
 pub(super) fn fill_defaults(kind: &DocumentKind, body: &mut Object) {
+    let is_required = |name: &str| kind.facts.iter().any(|fact| matches!(fact, Fact::Required(at) if *at == name));
     for fact in kind.facts {
-        if let Fact::Default(at, value) = fact {
+        if let Fact::Default(at, value) = fact
+            && (!is_required(first(at)) || body.get(first(at)).is_some_and(|held| !held.is_null()))
+        {
             path::fill(body, at, &value.value());
         }
     }

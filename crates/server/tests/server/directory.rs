@@ -135,6 +135,15 @@ async fn a_user_from_creation_to_deletion() {
 }
 
 #[tokio::test]
+async fn what_a_new_user_needs_cannot_be_cleared() {
+    let world = TestServer::new().await;
+    for name in ["accountEnabled", "displayName", "mailNickname", "userPrincipalName"] {
+        let refused = write(&world, "PATCH", &format!("/users/{ALAN}"), json!({ name: null })).await;
+        assert_eq!((refused.status.as_u16(), &refused.json()["error"]["target"]), (400, &json!(name)));
+    }
+}
+
+#[tokio::test]
 async fn empty_update_succeeds_and_changes_nothing() {
     let world = TestServer::new().await;
     let made = create(&world, "groups", group("sales", &[])).await;

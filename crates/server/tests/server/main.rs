@@ -15,6 +15,7 @@ mod device_images;
 mod directory;
 mod docs;
 mod document_cases;
+mod document_nulls;
 mod documents;
 mod exports;
 mod failures;

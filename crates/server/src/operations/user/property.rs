@@ -37,7 +37,10 @@ pub(super) fn apply(call: &Call, reader: &Reader<'_>, user: &mut User) -> Result
             "givenName" => &mut profile.given_name,
             "jobTitle" => &mut profile.job_title,
             "mail" => &mut profile.mail,
-            "mailNickname" => &mut profile.mail_nickname,
+            "mailNickname" => {
+                filled(name, text)?;
+                &mut profile.mail_nickname
+            }
             "surname" => &mut profile.surname,
             "usageLocation" => {
                 check_location(text)?;
