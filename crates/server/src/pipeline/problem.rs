@@ -40,6 +40,7 @@ pub const CODES: &[&str] = &[
     "tooLateToCancel",
     "notStuck",
     "TooManyRequests",
+    "NotAcceptable",
     "MisdirectedRequest",
     "RequestEntityTooLarge",
     "RequestUriTooLong",
