@@ -17,6 +17,7 @@ mod related;
 mod response_cache;
 mod select;
 mod service;
+mod throttle;
 
 use axum::body::Body;
 use cloudpc_graph::edm::Deprecation;
@@ -27,7 +28,7 @@ use cloudpc_graph::{
     Version,
 };
 use cloudpc_model::Timestamp;
-use http::header::{ACCEPT, ALLOW, IF_MATCH};
+use http::header::{ACCEPT, ALLOW, IF_MATCH, RETRY_AFTER};
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use jiff::fmt::rfc2822::DateTimePrinter;
@@ -56,8 +57,10 @@ pub(crate) use call::{check_chars, required};
 pub(crate) use problem::authentication_error;
 pub use problem::{CODES, Problem};
 pub use related::RELATED_READS_MAX;
+use related::RelatedReads;
 use response_cache::CacheKeyRef;
 pub use response_cache::{RESPONSE_CACHE_BYTES_MAX, ResponseCache};
+pub use throttle::{Throttle, ThrottleLimits};
 
 /// The content type that Graph sends with JSON of minimal control information.
 pub const CONTENT_TYPE_JSON: &str =
@@ -118,6 +121,13 @@ pub fn refuse(app: &App, ids: &RequestIds, error: &GraphError) -> Response<Body>
     let mut response = answer::with_body(envelope(app, ids, error), CONTENT_TYPE_JSON);
     *response.status_mut() = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.extensions_mut().insert(error.clone());
+    if let Some(wait) = error.retry_after {
+        // A part of a second would be too early.
+        response.headers_mut().insert(
+            RETRY_AFTER,
+            wait.as_secs_f64().ceil().max(1.0).to_string().parse().expect("a number is plain text"),
+        );
+    }
     if error.status == 405 {
         let allow: Vec<_> = error.allow.iter().map(|method| method.name()).collect();
         let allow = HeaderValue::from_str(&allow.join(", ")).expect("names of methods are plain text");
@@ -166,6 +176,9 @@ async fn route(
     if endpoint == Some(Endpoint::Batch) {
         log_fields.insert(OperationRoute("$batch".into()));
         return batch::answer(app, edm, head, body, ids).await;
+    }
+    if head.extensions.get::<RelatedReads>().is_none() {
+        app.throttle.admit(&caller, &head.method)?;
     }
     let prefer = Prefer::of(&head.headers);
     // Cached pages are of the ordinary form and size.

@@ -40,5 +40,6 @@ mod scene;
 mod selection;
 mod sign_in;
 mod tenants;
+mod throttling;
 mod webhooks;
 mod world;
