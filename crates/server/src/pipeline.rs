@@ -14,6 +14,7 @@ mod call;
 pub mod list;
 mod problem;
 mod related;
+mod repeat;
 mod response_cache;
 mod select;
 mod service;
@@ -58,6 +59,7 @@ pub(crate) use problem::authentication_error;
 pub use problem::{CODES, Problem};
 pub use related::RELATED_READS_MAX;
 use related::RelatedReads;
+pub use repeat::{KEPT_ANSWER_BYTES_MAX, Repeats};
 use response_cache::CacheKeyRef;
 pub use response_cache::{RESPONSE_CACHE_BYTES_MAX, ResponseCache};
 pub use throttle::{Throttle, ThrottleLimits};
@@ -223,7 +225,7 @@ impl Incoming<'_> {
         let row = operations::row(&operation.key).ok_or_else(|| not_served(self.edm, operation))?;
         let call = Arc::new(self.check(app, row, body).await?);
         let generation = app.response_cache.generation();
-        let answer = (row.handler)(Arc::clone(&call)).await;
+        let answer = repeat::once(&call, row).await;
         let answer = answer.map_err(|problem| problem.into_graph(&operation.key, &ids.request_id))?;
         if let Answer::Immutable(body) = &answer
             && call.prefer.page_rows.is_none()
@@ -254,10 +256,12 @@ impl Incoming<'_> {
             ResponseShape::Stream => MetadataLevel::Minimal,
             _ => self.metadata?,
         };
+        let mut request_key = None;
         let body = match operation.method {
             Method::Get | Method::Delete => serde_json::Map::new(),
             Method::Post | Method::Patch | Method::Put => {
                 let bytes = body::read(&self.head.headers, body).await?;
+                request_key = repeat::key(app, &self.caller, self.head, &bytes);
                 let leniency = kind.map(|kind| documents::leniency(kind, self.edm));
                 let leniency = leniency.unwrap_or_else(|| operations::leniency(&operation.key));
                 cloudpc_graph::body::parse_leniently(self.edm, operation, &leniency, &bytes)?
@@ -277,6 +281,7 @@ impl Incoming<'_> {
             metadata,
             if_match: self.head.headers.get(IF_MATCH).and_then(|value| value.to_str().ok()).map(str::to_owned),
             request_id: Arc::clone(&self.ids.request_id),
+            request_key,
             peer: self.head.extensions.get::<Peer>().copied(),
             root: self.root,
             address: self.address,

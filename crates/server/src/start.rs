@@ -38,7 +38,7 @@ use crate::edge::{self, Arrival, Edge, Health, Listener, Reach, Scheme};
 use crate::events::EventStreams;
 use crate::exports;
 use crate::identity::{self, Identity};
-use crate::pipeline::{ResponseCache, Throttle, ThrottleLimits};
+use crate::pipeline::{Repeats, ResponseCache, Throttle, ThrottleLimits};
 use crate::scenario;
 use crate::views::partner::{DEPLOYMENT_FORMAT, finished_page};
 use crate::webhooks::{self, SigningKeys, Webhooks};
@@ -243,6 +243,7 @@ pub async fn assemble(parts: AppDependencies) -> Result<App, Error> {
         throttle: Throttle::new(throttle_limits(&config), Arc::clone(&monotonic)),
         monotonic,
         rng,
+        repeats: Repeats::default(),
         response_cache: ResponseCache::default(),
         signer,
         identity: Arc::new(identity),

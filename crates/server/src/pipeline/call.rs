@@ -5,7 +5,7 @@ use cloudpc_graph::options::Expansion;
 use cloudpc_graph::{
     Edm, GraphError, LinkSigner, MetadataLevel, QueryOptions, ResolvedTarget, Version, delta_link, next_link,
 };
-use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, TenantId, Timestamp, UserId};
+use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, RequestKey, TenantId, Timestamp, UserId};
 use cloudpc_store::Store;
 use http::HeaderMap;
 use serde::Serialize;
@@ -51,6 +51,8 @@ pub struct Call {
     pub if_match: Option<String>,
     /// This server's request id, for the audit log.
     pub request_id: Arc<str>,
+    /// What a repeat of this request is recognised by, if it can be.
+    pub(crate) request_key: Option<RequestKey>,
     /// The peer address, for the audit log.
     pub peer: Option<Peer>,
     /// URL of the API root, e.g. `https://127.0.0.1:8366/beta`.
@@ -130,6 +132,7 @@ impl Call {
             metadata: MetadataLevel::default(),
             if_match: None,
             request_id: Arc::from(""),
+            request_key: None,
             peer: None,
             root: String::new(),
             address: String::new(),
@@ -164,6 +167,7 @@ impl Call {
             tenant_id: self.tenant(),
             by: self.caller.actor_at(self.peer),
             request_id: self.request_id.to_string(),
+            request_key: self.request_key,
             bulk_action_id: None,
         }
     }
@@ -171,7 +175,8 @@ impl Call {
     /// Returns an audit entry for this call.
     pub fn audit(&self, verb: AuditVerb, resource: AuditResource) -> AuditEntry {
         let actor = self.caller.actor_at(self.peer);
-        AuditEntry::new(self.tenant(), self.at, actor, verb, resource).by_request(&self.request_id)
+        let entry = AuditEntry::new(self.tenant(), self.at, actor, verb, resource);
+        entry.by_request(&self.request_id).repeatable(self.request_key)
     }
 
     /// Returns the store with reads scheduled under the caller's share. Requests of a batch use one

@@ -20,6 +20,7 @@ pub const CODES: &[&str] = &[
     "quotaLimitReached",
     "resourceInUse",
     "resourceChanged",
+    "requestAlreadyAccepted",
     "resyncRequired",
     "PreconditionFailed",
     "remoteActionInProgress",

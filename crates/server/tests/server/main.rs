@@ -32,6 +32,7 @@ mod paging;
 mod preferences;
 mod provisioning;
 mod rbac;
+mod repeats;
 mod reports;
 mod reviews;
 mod scans;

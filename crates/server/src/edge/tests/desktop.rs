@@ -131,6 +131,7 @@ impl DesktopServer {
                 monotonic: Arc::clone(&app.monotonic),
                 rng: Arc::clone(&app.rng),
                 throttle: Throttle::new(None, Arc::clone(&app.monotonic)),
+                repeats: Default::default(),
                 response_cache: Default::default(),
                 signer: app.signer.clone(),
                 identity: Arc::clone(&app.identity),
