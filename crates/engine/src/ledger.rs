@@ -8,7 +8,7 @@ pub(crate) mod audit;
 
 use cloudpc_model::{
     Action, ActionId, ActivityId, Actor, AgentSetting, AuditResource, AuditVerb, BulkActionId, Document, EventKind,
-    Failure, Kind, Params, Partner, ResourceType, State, StepRecord, StepState, TenantId, Timestamp,
+    Failure, Kind, Params, Partner, RequestKey, ResourceType, State, StepRecord, StepState, TenantId, Timestamp,
 };
 use cloudpc_store::{NewAction, Report, ReportType, StoreError, Tx};
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub struct RequestContext {
     pub by: Actor,
     /// Request id for the audit log.
     pub request_id: String,
+    /// What a repeat of the request is recognised by, if it can be.
+    pub request_key: Option<RequestKey>,
     /// The bulk action that the request is an item of.
     pub bulk_action_id: Option<BulkActionId>,
 }
@@ -29,7 +31,7 @@ pub struct RequestContext {
 impl RequestContext {
     /// Returns the service itself as the requester of an action.
     pub(crate) fn system(tenant_id: TenantId) -> Self {
-        Self { tenant_id, by: Actor::system(), request_id: String::new(), bulk_action_id: None }
+        Self { tenant_id, by: Actor::system(), request_id: String::new(), request_key: None, bulk_action_id: None }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Errors in Graph's format.
 
 use serde::Serialize;
+use std::time::Duration;
 
 use crate::Method;
 
@@ -18,12 +19,14 @@ pub struct GraphError {
     pub target: Option<String>,
     /// Methods that the path supports, for the `Allow` header of 405.
     pub allow: Vec<Method>,
+    /// When the client may try again, for the `Retry-After` header.
+    pub retry_after: Option<Duration>,
 }
 
 impl GraphError {
     /// Returns an error without a target.
     pub fn new(status: u16, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { status, code: code.into(), message: message.into(), target: None, allow: Vec::new() }
+        Self { status, code: code.into(), message: message.into(), target: None, allow: Vec::new(), retry_after: None }
     }
 
     /// Returns a 400 `BadRequest` error.

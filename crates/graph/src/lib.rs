@@ -10,6 +10,7 @@
 pub mod body;
 #[cfg(feature = "client")]
 pub mod client;
+pub mod control;
 pub mod edm;
 pub mod error;
 pub mod filter;
@@ -19,6 +20,7 @@ pub mod options;
 pub mod resolve;
 mod text;
 
+pub use control::MetadataLevel;
 pub use edm::{Edm, Operation, OperationKind, TypeRef, Version};
 pub use error::{ErrorEnvelope, GraphError};
 pub use filter::Filter;

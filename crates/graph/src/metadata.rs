@@ -185,10 +185,15 @@ fn followed_by_key(edm: &Edm, function: &Operation) -> bool {
 }
 
 /// Returns the collections at the service root, with their entity types.
-fn entity_sets(edm: &Edm) -> BTreeMap<&str, &str> {
+pub fn entity_sets(edm: &Edm) -> BTreeMap<&str, &str> {
     let lists = edm.operations.iter().filter(|operation| operation.kind == OperationKind::List);
     let at_root = lists.filter_map(|list| Some((list.path.strip_prefix('/')?, list.item_type.as_deref()?)));
     at_root.filter(|(name, _)| !name.contains('/')).collect()
+}
+
+/// Returns the single entities at the service root.
+pub fn singletons(edm: &Edm) -> Vec<&str> {
+    std::iter::once("me").chain(roots(edm).into_keys()).collect()
 }
 
 /// Returns the first segments of all paths that are not collections, with the names and types

@@ -5,9 +5,11 @@
 
 mod search;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::edm::{Property, ResponseShape, TypeRef};
 use crate::resolve::{Method, decode};
-use crate::{Edm, Filter, GraphError, Operation, Version};
+use crate::{Edm, Filter, GraphError, Operation, OperationKind, Version};
 
 /// The options of a request, checked against the operation and its type.
 #[derive(Clone, Debug, Default)]
@@ -41,19 +43,39 @@ pub struct Expansion {
     pub property: String,
     /// Type of the related entities.
     pub item_type: String,
+    /// Whether there can be many related entities.
+    pub is_collection: bool,
     /// Options in its parentheses.
     pub options: QueryOptions,
+    /// The same as a query for the path of the property.
+    pub query: String,
 }
 
+/// What options apply to.
+#[derive(Clone, Copy)]
+struct Applied<'a> {
+    edm: &'static Edm,
+    /// The operation that returns the entities; none: no path does.
+    operation: Option<&'a Operation>,
+    item_type: &'a str,
+    /// Navigation properties that the operation expands itself.
+    expandable: &'a [&'a str],
+    /// Levels of `$expand` around it.
+    depth: usize,
+}
+
+/// Most levels of `$expand` within each other.
+pub const EXPAND_DEPTH_MAX: usize = 3;
 /// Options that are taken within `$expand`.
-const NESTED: [&str; 5] = ["select", "filter", "top", "skip", "orderby"];
+const NESTED: [&str; 7] = ["select", "filter", "top", "skip", "orderby", "count", "expand"];
 /// Known options, without their `$`.
 const KNOWN: [&str; 11] =
     ["select", "filter", "top", "skip", "count", "orderby", "skiptoken", "deltatoken", "expand", "search", "format"];
 
 impl QueryOptions {
-    /// Parses the raw query of a request whose answer can expand the navigation properties
-    /// `expandable`. Function arguments and parameter aliases are not options and are skipped.
+    /// Parses the raw query of a request whose answer itself expands the navigation properties
+    /// `expandable`; others can be expanded if they have a path. Function arguments and parameter
+    /// aliases are not options and are skipped.
     ///
     /// # Errors
     /// 400 naming the option: unknown, given twice, invalid, not supported by the operation, or
@@ -68,6 +90,7 @@ impl QueryOptions {
         let mut seen: Vec<&str> = Vec::new();
         let mut search = None;
         let item_type = operation.item_type.as_deref().unwrap_or_default();
+        let applied = Applied { edm, operation: Some(operation), item_type, expandable, depth: 0 };
         for (raw_name, raw_value) in pairs(query) {
             let name = decode(raw_name, "query option")?;
             if name.starts_with('@') || operation.parameters.iter().any(|known| known.name.eq_ignore_ascii_case(&name))
@@ -90,7 +113,7 @@ impl QueryOptions {
             let value = decode(&spaced, "value of a query option")?;
             match known {
                 "search" => search = Some(search::condition(edm, item_type, value.trim())?),
-                _ => options.set(edm, item_type, expandable, known, value.trim())?,
+                _ => options.set(applied, known, value.trim())?,
             }
         }
         if let Some(search) = search {
@@ -98,22 +121,16 @@ impl QueryOptions {
                 Some(filter) => format!("({filter}) and {search}"),
                 None => search,
             };
-            options.set(edm, item_type, expandable, "filter", &both)?;
+            options.set(applied, "filter", &both)?;
         }
         Ok(options)
     }
 
-    fn set(
-        &mut self,
-        edm: &'static Edm,
-        item_type: &str,
-        expandable: &[&str],
-        name: &str,
-        value: &str,
-    ) -> Result<(), GraphError> {
+    fn set(&mut self, applied: Applied<'_>, name: &str, value: &str) -> Result<(), GraphError> {
+        let Applied { edm, item_type, .. } = applied;
         match name {
             "select" => self.select = Some(select(edm, item_type, value)?),
-            "expand" => self.expand = expand(edm, item_type, expandable, value)?,
+            "expand" => self.expand = expand(applied, value)?,
             "format" => format(value)?,
             "orderby" => self.orderby = orderby(edm, item_type, value)?,
             "filter" => {
@@ -179,7 +196,16 @@ fn select(edm: &Edm, item_type: &str, value: &str) -> Result<Vec<String>, GraphE
         let spelled = match path {
             "" => return Err(invalid("select", "it contains an empty property name")),
             "*" => "*".to_owned(),
-            path => edm.property_path(item_type, path).map_err(|error| within("select", error))?.0,
+            path => {
+                let own = edm.property_path(item_type, path);
+                // Clients select properties of users and groups where either can be.
+                let derived = || edm.types.keys().filter(|name| *name != item_type && edm.is_a(name, item_type));
+                let found = own.or_else(|error| {
+                    let of_derived = derived().find_map(|name| edm.property_path(name, path).ok());
+                    of_derived.ok_or(error)
+                });
+                found.map_err(|error| within("select", error))?.0
+            }
         };
         if !selected.contains(&spelled) {
             selected.push(spelled);
@@ -190,14 +216,22 @@ fn select(edm: &Edm, item_type: &str, value: &str) -> Result<Vec<String>, GraphE
 
 /// `*` asks for all that there is, which is nothing on a type without navigation properties. A
 /// complex property in `expandable` is always sent: clients may expand it, and nothing changes.
-fn expand(edm: &'static Edm, item_type: &str, expandable: &[&str], value: &str) -> Result<Vec<Expansion>, GraphError> {
+fn expand(applied: Applied<'_>, value: &str) -> Result<Vec<Expansion>, GraphError> {
+    let Applied { edm, item_type, expandable, depth, .. } = applied;
+    if depth >= EXPAND_DEPTH_MAX {
+        return Err(invalid("expand", &format!("at most {EXPAND_DEPTH_MAX} levels are expanded within each other")));
+    }
     let navigations = edm.type_named(item_type).into_iter().flat_map(|declared| &declared.properties);
     let navigations: Vec<&Property> = navigations.filter(|own| own.type_ref.navigation).collect();
-    let is_served = |property: &&&Property| expandable.contains(&property.name.as_str());
+    let is_served = |property: &&&Property| {
+        expandable.contains(&property.name.as_str()) || applied.read_of(&property.name).is_some()
+    };
     let plain = |property: &&Property| Expansion {
         property: property.name.clone(),
         item_type: property.type_ref.name.clone(),
+        is_collection: property.type_ref.collection,
         options: QueryOptions::default(),
+        query: String::new(),
     };
     if value == "*" {
         let served: Vec<_> = navigations.iter().filter(is_served).map(plain).collect();
@@ -232,16 +266,39 @@ fn expand(edm: &'static Edm, item_type: &str, expandable: &[&str], value: &str) 
             return Err(invalid("expand", &format!("'{}' is named twice", property.name)));
         }
         let mut expansion = plain(property);
-        expansion.options = nested_options(edm, &expansion.item_type, nested)?;
+        let operation = applied.read_of(&property.name);
+        let inner = Applied { edm, operation, item_type: &property.type_ref.name, expandable: &[], depth: depth + 1 };
+        (expansion.options, expansion.query) = nested_options(inner, nested)?;
         expansions.push(expansion);
     }
     Ok(expansions)
 }
 
-/// The options in the parentheses of an expanded property, set apart by semicolons. What is
-/// expanded is not expanded further.
-fn nested_options(edm: &'static Edm, item_type: &str, text: &str) -> Result<QueryOptions, GraphError> {
+impl Applied<'_> {
+    /// Returns the operation that reads a navigation property of the entities, by its path.
+    fn read_of(&self, property: &str) -> Option<&'static Operation> {
+        /// Stands for every key: paths are resolved whether or not the entity exists.
+        const KEY: &str = "0";
+        let operation = self.operation?;
+        let mut path = String::new();
+        for (place, part) in operation.path.split(['{', '}']).enumerate() {
+            path.push_str(if place % 2 == 0 { part } else { KEY });
+        }
+        let entity = match operation.kind {
+            OperationKind::List => format!("{path}/{KEY}"),
+            OperationKind::Get => path,
+            _ => return None,
+        };
+        let target = self.edm.resolve(Method::Get, &format!("{entity}/{property}"), "").ok()?;
+        Some(target.operation)
+    }
+}
+
+/// The options in the parentheses of an expanded property, set apart by semicolons, and the same as
+/// a query.
+fn nested_options(applied: Applied<'_>, text: &str) -> Result<(QueryOptions, String), GraphError> {
     let mut options = QueryOptions::default();
+    let mut query = Vec::new();
     let mut seen: Vec<&str> = Vec::new();
     for part in split_outside(text, ';').filter(|part| !part.trim().is_empty()) {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
@@ -254,9 +311,10 @@ fn nested_options(edm: &'static Edm, item_type: &str, text: &str) -> Result<Quer
             return Err(invalid("expand", &format!("'${known}' is given twice within it")));
         }
         seen.push(known);
-        options.set(edm, item_type, &[], known, value.trim())?;
+        options.set(applied, known, value.trim())?;
+        query.push(format!("${known}={}", utf8_percent_encode(value.trim(), NON_ALPHANUMERIC)));
     }
-    Ok(options)
+    Ok((options, query.join("&")))
 }
 
 /// The parts of a text between separators that stand outside parentheses and quotes.
@@ -277,7 +335,7 @@ fn unclosed(part: &str) -> GraphError {
     invalid("expand", &format!("the parentheses of '{:.64}' are not closed", part.trim()))
 }
 
-/// Accepts JSON by either name. Parameters such as `odata.metadata=full` are ignored.
+/// Accepts JSON by either name. [`crate::MetadataLevel`] reads its parameters.
 fn format(value: &str) -> Result<(), GraphError> {
     let media = value.split(';').next().unwrap_or_default().trim();
     if ["json", "application/json"].iter().any(|known| media.eq_ignore_ascii_case(known)) {

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 use strum::{EnumIter, EnumString, IntoEnumIterator, IntoStaticStr};
+use uuid::Uuid;
 
 use crate::{Actor, DocumentType, Kind, TenantId, Timestamp};
 
@@ -16,6 +17,17 @@ pub const AUDIT_CHANGES_MAX: usize = 32;
 
 /// The new value shown for a secret that was changed.
 const SECRET_CHANGED: &str = "changed";
+
+/// What a repeat of a request is recognised by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestKey {
+    /// Tenant of the caller.
+    pub tenant_id: TenantId,
+    /// The caller: a user, or an application.
+    pub caller: Uuid,
+    /// SHA-256 of the caller and all that makes two requests alike.
+    pub hash: [u8; 32],
+}
 
 /// One row of the audit log. Made by [`AuditEntry::new`] and the methods after it; rows are never
 /// updated.
@@ -42,6 +54,9 @@ pub struct AuditEntry {
     /// Id of the request that did it, so that its log line can be found; empty for cloudpc's own
     /// work.
     pub request_id: String,
+    /// What a repeat of the request is recognised by, if it can be. It is not part of the log: the
+    /// store remembers it with the row.
+    pub request_key: Option<RequestKey>,
     /// Text of a row from before rows were typed; none for every new row.
     pub old_activity: Option<String>,
 }
@@ -65,6 +80,7 @@ impl AuditEntry {
             result: AuditResult::Success,
             changes: Vec::new(),
             request_id: String::new(),
+            request_key: None,
             old_activity: None,
         }
     }
@@ -73,6 +89,13 @@ impl AuditEntry {
     #[must_use]
     pub fn by_request(mut self, request_id: &str) -> Self {
         self.request_id = capped(request_id);
+        self
+    }
+
+    /// The same, done by a request whose repeat is recognised by `key`.
+    #[must_use]
+    pub fn repeatable(mut self, key: Option<RequestKey>) -> Self {
+        self.request_key = key;
         self
     }
 

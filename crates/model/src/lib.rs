@@ -35,7 +35,7 @@ pub use action::{
 pub use admit::{Admission, Denial, admit};
 pub use audit::{
     AUDIT_CHANGES_MAX, AUDIT_TEXT_CHARS_MAX, AuditChange, AuditEntry, AuditResource, AuditResult, AuditVerb,
-    OperationType, ResourceType,
+    OperationType, RequestKey, ResourceType,
 };
 pub use bulk::{
     BulkAction, BulkCounts, BulkItem, BulkItemState, BulkRequest, BulkStatus, DiskEncryptionType, RestoreTimeRange,

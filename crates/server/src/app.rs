@@ -16,7 +16,7 @@ use crate::desktop::Desktops;
 use crate::edge;
 use crate::events::EventStreams;
 use crate::identity::Identity;
-use crate::pipeline::{ResponseCache, authentication_error};
+use crate::pipeline::{Repeats, ResponseCache, Throttle, authentication_error};
 use crate::request::Authenticated;
 use crate::webhooks::Webhooks;
 
@@ -46,6 +46,10 @@ pub struct AppState {
     pub monotonic: Monotonic,
     /// The source of randomness.
     pub rng: Arc<dyn Rng>,
+    /// Limits the requests of tenants and applications.
+    pub throttle: Throttle,
+    /// Lets repeats of a request wait for it.
+    pub repeats: Repeats,
     /// Caches responses that can never change.
     pub response_cache: ResponseCache,
     /// Signs the links to next pages.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::edge::ANY_ORIGIN;
+use crate::pipeline::ThrottleLimits;
 
 /// The whole file. Every key is optional; `docs/config.example.toml` lists them with their
 /// defaults.
@@ -25,6 +26,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// `[identity]`
     pub identity: IdentityConfig,
+    /// `[throttling]`
+    pub throttling: ThrottlingConfig,
     /// `[engine]`
     pub engine: EngineConfig,
     /// `[changes]`
@@ -96,6 +99,24 @@ pub struct IdentityConfig {
     /// Whether the public clients that exist in every tenant of Entra, such as that of the Azure
     /// CLI, exist in every tenant here.
     pub well_known_clients: bool,
+}
+
+/// Limits of requests under strict fidelity.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ThrottlingConfig {
+    /// Whether requests are limited. Under open fidelity they never are.
+    pub enabled: bool,
+    /// The stretch of time that the numbers are for, in seconds.
+    pub window_s: u64,
+    /// Requests of all applications of a tenant.
+    pub tenant_requests: usize,
+    /// POST, PUT, PATCH and DELETE requests of all applications of a tenant.
+    pub tenant_writes: usize,
+    /// Requests of one application in a tenant.
+    pub app_requests: usize,
+    /// POST, PUT, PATCH and DELETE requests of one application in a tenant.
+    pub app_writes: usize,
 }
 
 /// Limits of running actions.
@@ -260,6 +281,8 @@ pub enum ConfigError {
     },
 }
 
+/// Upper bound of the numbers in `[throttling]`: the service keeps the time of each request.
+pub const THROTTLING_MAX: usize = 100_000;
 /// Upper bound of `engine.running_max`.
 pub const RUNNING_MAX: usize = 100_000;
 
@@ -331,12 +354,24 @@ impl Config {
                 ));
             }
         }
+        let throttling = &self.throttling;
+        for (key, value) in [
+            ("throttling.tenant_requests", throttling.tenant_requests),
+            ("throttling.tenant_writes", throttling.tenant_writes),
+            ("throttling.app_requests", throttling.app_requests),
+            ("throttling.app_writes", throttling.app_writes),
+        ] {
+            if value == 0 || value > THROTTLING_MAX {
+                return Err(invalid(key, format!("{value}; expected 1 to {THROTTLING_MAX}")));
+            }
+        }
         let engine = &self.engine;
         if engine.running_max == 0 || engine.running_max > RUNNING_MAX {
             let problem = format!("{}; expected 1 to {RUNNING_MAX}", engine.running_max);
             return Err(invalid("engine.running_max", problem));
         }
         for (key, value) in [
+            ("throttling.window_s", throttling.window_s),
             ("engine.lease_s", engine.lease_s),
             ("engine.install_time_max_s", engine.install_time_max_s),
             ("changes.keep_s", self.changes.keep_s),
@@ -407,6 +442,13 @@ impl Default for IdentityConfig {
     }
 }
 
+impl Default for ThrottlingConfig {
+    fn default() -> Self {
+        let ThrottleLimits { window, tenant_requests, tenant_writes, app_requests, app_writes } = Default::default();
+        Self { enabled: true, window_s: window.as_secs(), tenant_requests, tenant_writes, app_requests, app_writes }
+    }
+}
+
 impl Default for EngineConfig {
     fn default() -> Self {
         Self {
@@ -470,80 +512,4 @@ impl Default for LogConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_documented_example_is_valid_and_shows_the_defaults() {
-        let example = include_str!("../../../docs/config.example.toml");
-        assert_eq!(Config::parse(example).unwrap(), Config::default(), "an example value differs from the default");
-
-        // Keys without a default are commented out; they must be valid too.
-        let uncommented: String =
-            example.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).collect::<Vec<_>>().join("\n");
-        let full = Config::parse(&uncommented).unwrap();
-        assert_eq!(full.identity.issuers.len(), 1);
-        assert!(!full.server.names.is_empty());
-        assert_eq!(full.server.trusted_proxies.len(), 3);
-    }
-
-    #[test]
-    fn an_error_names_the_key() {
-        let error = |text: &str| Config::parse(text).unwrap_err().to_string();
-        insta::assert_snapshot!(error("[server]\nnames = [\"a.test\", \"http://b.test\"]"), @r#"invalid server.names[1] in the configuration file: "http://b.test" is not a hostname or an IP address; omit the scheme and port"#);
-        let proxy = error("[server]\ntrusted_proxies = [\"10.0.0.1\", \"proxy.test\"]");
-        assert!(proxy.contains("\"proxy.test\" is not an IP address or a network such as \"10.0.0.0/8\""), "{proxy}");
-        let origin = error("[server]\ncors_origins = [\"https://a.test/\"]");
-        assert!(
-            origin.starts_with("invalid server.cors_origins[0] in the configuration file: \"https://a.test/\""),
-            "{origin}"
-        );
-        insta::assert_snapshot!(error("[engine]\nrunning_max = 0"), @"invalid engine.running_max in the configuration file: 0; expected 1 to 100000");
-        insta::assert_snapshot!(error("[engine]\nlease_s = 0"), @"invalid engine.lease_s in the configuration file: 0; expected at least 1");
-        insta::assert_snapshot!(error("[engine]\nleese = 1"), @"
-        invalid configuration file: TOML parse error at line 2, column 1
-          |
-        2 | leese = 1
-          | ^^^^^
-        unknown field `leese`, expected one of `running_max`, `lease_s`, `agent_disk_bytes_min`, `install_time_max_s`
-        ");
-        insta::assert_snapshot!(error("[identity]\nfidelity = \"lax\""), @r#"
-        invalid configuration file: TOML parse error at line 2, column 12
-          |
-        2 | fidelity = "lax"
-          |            ^^^^^
-        unknown variant `lax`, expected `open` or `strict`
-        "#);
-        insta::assert_snapshot!(error("[[identity.issuers]]\nissuer = \"http://idp.test\"\naudience = \"a\"\ntenant = \"00000000-0000-0000-0000-000000000001\""), @r#"invalid identity.issuers[0].issuer in the configuration file: "http://idp.test"; expected an https URL, or an http URL on the loopback interface"#);
-        insta::assert_snapshot!(error("[[identity.issuers]]\nissuer = \"https://idp.test\"\naudience = \"a\"\ntenant = \"00000000-0000-0000-0000-000000000000\""), @"invalid identity.issuers[0].tenant in the configuration file: 00000000-0000-0000-0000-000000000000 is reserved for the installation; expected the id of a tenant");
-    }
-
-    #[test]
-    fn an_origin_must_have_the_form_that_browsers_send() {
-        let with = |origin: &str| Config::parse(&format!("[server]\ncors_origins = [{origin:?}]")).is_ok();
-        for origin in ["*", "https://a.test", "http://127.0.0.1:3000", "http://[::1]:3000"] {
-            assert!(with(origin), "{origin}");
-        }
-        for origin in
-            ["", "null", "a.test", "https://*.a.test", "https://A.test", "https://a.test:443", "https://a.test/b"]
-        {
-            assert!(!with(origin), "{origin}");
-        }
-    }
-
-    #[test]
-    fn a_source_of_images_is_a_url_prefix() {
-        let with = |prefix: &str| Config::parse(&format!("[qemu]\nsource_urls = [{prefix:?}]"));
-        assert!(with("https://images.test/disks/").is_ok() && with("http://10.0.0.7:8080").is_ok());
-        for prefix in ["", "images.test", "file:///images", "https://a@images.test/", "https://images.test/?a"] {
-            assert!(with(prefix).unwrap_err().to_string().contains("qemu.source_urls[0]"), "{prefix}");
-        }
-    }
-
-    #[test]
-    fn running_max_is_rejected_beyond_its_limit() {
-        let with = |n: usize| Config::parse(&format!("[engine]\nrunning_max = {n}"));
-        assert!(with(RUNNING_MAX).is_ok());
-        assert!(with(RUNNING_MAX + 1).is_err());
-    }
-}
+mod tests;

@@ -13,15 +13,23 @@ mod body;
 mod call;
 pub mod list;
 mod problem;
+mod related;
+mod repeat;
 mod response_cache;
 mod select;
 mod service;
+mod throttle;
 
 use axum::body::Body;
 use cloudpc_graph::edm::Deprecation;
-use cloudpc_graph::{Edm, Endpoint, ErrorEnvelope, GraphError, Method, QueryOptions, ResolvedTarget, Version};
+use cloudpc_graph::edm::ResponseShape;
+use cloudpc_graph::options::Expansion;
+use cloudpc_graph::{
+    Edm, Endpoint, ErrorEnvelope, GraphError, MetadataLevel, Method, OperationKind, QueryOptions, ResolvedTarget,
+    Version,
+};
 use cloudpc_model::Timestamp;
-use http::header::{ALLOW, IF_MATCH};
+use http::header::{ACCEPT, ALLOW, IF_MATCH, RETRY_AFTER};
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use jiff::fmt::rfc2822::DateTimePrinter;
@@ -30,8 +38,8 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::documents;
-use crate::operations;
+use crate::documents::{self, DocumentKind};
+use crate::operations::{self, Row};
 use crate::rbac;
 use crate::request::{BaseAddress, OperationRoute, Peer, RequestIds};
 
@@ -49,12 +57,35 @@ pub use call::{Call, Prefer};
 pub(crate) use call::{check_chars, required};
 pub(crate) use problem::authentication_error;
 pub use problem::{CODES, Problem};
+pub use related::RELATED_READS_MAX;
+use related::RelatedReads;
+pub use repeat::{KEPT_ANSWER_BYTES_MAX, Repeats};
 use response_cache::CacheKeyRef;
 pub use response_cache::{RESPONSE_CACHE_BYTES_MAX, ResponseCache};
+pub use throttle::{Throttle, ThrottleLimits};
 
-/// The content type that Graph sends with JSON.
+/// The content type that Graph sends with JSON of minimal control information.
 pub const CONTENT_TYPE_JSON: &str =
     "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8";
+
+/// Returns the content type of JSON with this level of control information.
+fn content_type(level: MetadataLevel) -> &'static str {
+    match level {
+        MetadataLevel::None => {
+            "application/json;odata.metadata=none;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
+        }
+        MetadataLevel::Minimal => CONTENT_TYPE_JSON,
+        MetadataLevel::Full => {
+            "application/json;odata.metadata=full;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
+        }
+    }
+}
+
+/// Returns the level of control information that a request asks for, or why there is no such level.
+fn metadata_level(head: &Parts) -> Result<MetadataLevel, GraphError> {
+    let accept = head.headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+    MetadataLevel::of(accept, head.uri.query().unwrap_or_default())
+}
 
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 const SUNSET: HeaderName = HeaderName::from_static("sunset");
@@ -92,6 +123,13 @@ pub fn refuse(app: &App, ids: &RequestIds, error: &GraphError) -> Response<Body>
     let mut response = answer::with_body(envelope(app, ids, error), CONTENT_TYPE_JSON);
     *response.status_mut() = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.extensions_mut().insert(error.clone());
+    if let Some(wait) = error.retry_after {
+        // A part of a second would be too early.
+        response.headers_mut().insert(
+            RETRY_AFTER,
+            wait.as_secs_f64().ceil().max(1.0).to_string().parse().expect("a number is plain text"),
+        );
+    }
     if error.status == 405 {
         let allow: Vec<_> = error.allow.iter().map(|method| method.name()).collect();
         let allow = HeaderValue::from_str(&allow.join(", ")).expect("names of methods are plain text");
@@ -122,8 +160,10 @@ async fn route(
     let base = head.extensions.get::<BaseAddress>().expect("the edge gives every request its base address");
     let root = format!("{}/{}", base.0, version.segment());
     let endpoint = Endpoint::at(path);
+    let metadata = metadata_level(head);
     if head.method == http::Method::GET
-        && let Some(response) = endpoint.and_then(|endpoint| service::public(edm, &root, endpoint))
+        && let Some(endpoint) = endpoint
+        && let Some(response) = service::public(edm, &root, endpoint, &metadata)?
     {
         if head.extensions.get::<InBatch>().is_some() {
             // Each copy of the metadata in a batch would take megabytes.
@@ -139,20 +179,27 @@ async fn route(
         log_fields.insert(OperationRoute("$batch".into()));
         return batch::answer(app, edm, head, body, ids).await;
     }
+    if head.extensions.get::<RelatedReads>().is_none() {
+        app.throttle.admit(&caller, &head.method)?;
+    }
+    let prefer = Prefer::of(&head.headers);
+    // Cached pages are of the ordinary form and size.
+    let is_ordinary = metadata == Ok(MetadataLevel::Minimal) && prefer.page_rows.is_none();
     if head.method == http::Method::GET
+        && is_ordinary
         && let Some(cached) = app.response_cache.get(&CacheKeyRef::by(&caller, base, head))
     {
         log_fields.insert(OperationRoute(cached.row.key.into()));
         access::check(cached.row.access, &caller, &cached.scope, app.fidelity)?;
         let authorized = rbac::authorize(app, &caller, cached.row.key, &cached.scope).await;
         authorized.map_err(|problem| problem.into_graph(cached.row.key, &ids.request_id))?;
-        return Ok(Answer::Immutable(cached.body).into_response(Prefer::of(&head.headers)));
+        return Ok(Answer::Immutable(cached.body).into_response(prefer, MetadataLevel::Minimal));
     }
     let query = head.uri.query().unwrap_or_default();
     let target = resolve(edm, &head.method, path, query)?;
     log_fields.insert(OperationRoute(target.operation.key.clone()));
     let address = format!("{}{}", base.0, head.uri.path());
-    let request = Incoming { edm, caller, target, base, root, address, query, head, ids };
+    let request = Incoming { edm, caller, target, base, root, address, query, head, ids, metadata, prefer };
     request.answer(app, body).await
 }
 
@@ -167,32 +214,60 @@ struct Incoming<'a> {
     query: &'a str,
     head: &'a Parts,
     ids: &'a RequestIds,
+    /// What `Accept` and `$format` ask for.
+    metadata: Result<MetadataLevel, GraphError>,
+    prefer: Prefer,
 }
 
 impl Incoming<'_> {
     async fn answer(self, app: &App, body: Body) -> Result<Response<Body>, GraphError> {
-        let operation = self.target.operation;
+        let (operation, base, head, ids) = (self.target.operation, self.base, self.head, self.ids);
         let row = operations::row(&operation.key).ok_or_else(|| not_served(self.edm, operation))?;
-        let document = documents::binding(&operation.key).map(|binding| binding.kind);
+        let call = Arc::new(self.check(app, row, body).await?);
+        let generation = app.response_cache.generation();
+        let answer = repeat::once(&call, row).await;
+        let answer = answer.map_err(|problem| problem.into_graph(&operation.key, &ids.request_id))?;
+        if let Answer::Immutable(body) = &answer
+            && call.prefer.page_rows.is_none()
+        {
+            let key = CacheKeyRef::by(&call.caller, base, head);
+            app.response_cache.insert(&key, body.clone(), row, call.target.scope.clone(), generation);
+        }
+        let answer = related::complete(app, head, &call, answer).await?;
+        let (metadata, model) = (call.metadata, (call.root.as_str(), is_served as fn(&_) -> bool));
+        let answer = answer.rewritten(|body| metadata.rewrite(call.edm, &call.target, model, body));
+        let mut response = answer.into_response(call.prefer, metadata);
+        if let Some(deprecation) = operation.deprecation {
+            announce(response.headers_mut(), deprecation, call.at);
+        }
+        Ok(response)
+    }
+
+    /// Checks the request against the operation's permissions and the model.
+    async fn check(self, app: &App, row: &Row, body: Body) -> Result<Call, GraphError> {
+        let operation = self.target.operation;
+        let kind = documents::binding(&operation.key).map(|binding| binding.kind);
         access::check(row.access, &self.caller, &self.target.scope, app.fidelity)?;
         let scope_tags = rbac::authorize(app, &self.caller, &operation.key, &self.target.scope).await;
         let scope_tags = scope_tags.map_err(|problem| problem.into_graph(&operation.key, &self.ids.request_id))?;
         self.target.check_arguments()?;
-        let expandable = document.map(|kind| kind.expands).unwrap_or_default();
-        let options = QueryOptions::parse(self.edm, operation, expandable, self.query)?;
-        document.map_or(Ok(()), |kind| documents::check_options(kind, &options))?;
+        let (options, related) = self.options(kind)?;
+        let metadata = match operation.response {
+            ResponseShape::Stream => MetadataLevel::Minimal,
+            _ => self.metadata?,
+        };
+        let mut request_key = None;
         let body = match operation.method {
             Method::Get | Method::Delete => serde_json::Map::new(),
             Method::Post | Method::Patch | Method::Put => {
                 let bytes = body::read(&self.head.headers, body).await?;
-                let leniency = document.map(|kind| documents::leniency(kind, self.edm));
+                request_key = repeat::key(app, &self.caller, self.head, &bytes);
+                let leniency = kind.map(|kind| documents::leniency(kind, self.edm));
                 let leniency = leniency.unwrap_or_else(|| operations::leniency(&operation.key));
                 cloudpc_graph::body::parse_leniently(self.edm, operation, &leniency, &bytes)?
             }
         };
-        let prefer = Prefer::of(&self.head.headers);
-        let generation = app.response_cache.generation();
-        let call = Arc::new(Call {
+        Ok(Call {
             app: app.clone(),
             caller: self.caller,
             at: app.clock.now(),
@@ -200,27 +275,40 @@ impl Incoming<'_> {
             target: self.target,
             scope_tags,
             options,
+            related,
             body,
-            prefer,
+            prefer: self.prefer,
+            metadata,
             if_match: self.head.headers.get(IF_MATCH).and_then(|value| value.to_str().ok()).map(str::to_owned),
             request_id: Arc::clone(&self.ids.request_id),
+            request_key,
             peer: self.head.extensions.get::<Peer>().copied(),
             root: self.root,
             address: self.address,
             query: self.query.to_owned(),
-        });
-        let answer = (row.handler)(Arc::clone(&call))
-            .await
-            .map_err(|problem| problem.into_graph(&operation.key, &self.ids.request_id))?;
-        if let Answer::Immutable(body) = &answer {
-            let key = CacheKeyRef::by(&call.caller, self.base, self.head);
-            app.response_cache.insert(&key, body.clone(), row, call.target.scope.clone(), generation);
+        })
+    }
+
+    /// Reads the query options. The expansions that the operation does not make itself are apart.
+    fn options(&self, kind: Option<&DocumentKind>) -> Result<(QueryOptions, Vec<Expansion>), GraphError> {
+        let operation = self.target.operation;
+        let expandable = kind.map(|kind| kind.expands).unwrap_or_default();
+        let mut options = QueryOptions::parse(self.edm, operation, expandable, self.query)?;
+        kind.map_or(Ok(()), |kind| documents::check_options(kind, &options))?;
+        let itself = |own: &Expansion| expandable.contains(&own.property.as_str());
+        let (expand, related): (Vec<_>, Vec<_>) = options.expand.into_iter().partition(itself);
+        options.expand = expand;
+        if operation.kind == OperationKind::List {
+            options.top = match (options.top, self.prefer.page_rows) {
+                (Some(top), Some(most)) => Some(top.min(most)),
+                (top, most) => top.or(most),
+            };
+            if !related.is_empty() {
+                let affordable = RELATED_READS_MAX / related.len();
+                options.top = Some(options.top.unwrap_or(list::PAGE_ROWS).min(affordable));
+            }
         }
-        let mut response = answer.into_response(prefer);
-        if let Some(deprecation) = operation.deprecation {
-            announce(response.headers_mut(), deprecation, call.at);
-        }
-        Ok(response)
+        Ok((options, related))
     }
 }
 
@@ -238,6 +326,11 @@ fn announce(headers: &mut HeaderMap, deprecation: Deprecation, now: Timestamp) {
             headers.insert(name, value);
         }
     }
+}
+
+/// Whether an operation of the contract is served.
+fn is_served(operation: &cloudpc_graph::Operation) -> bool {
+    operations::row(&operation.key).is_some()
 }
 
 /// Why an operation of the contract is not served: writes that nobody may make, and those that a

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{self, App, Simulation};
-use crate::config::{Config, Fidelity};
+use crate::config::{Config, Fidelity, ThrottlingConfig};
 use crate::desktop::Desktops;
 use crate::documents::adopt;
 use crate::edge::limits::EdgeLimits;
@@ -39,7 +39,7 @@ use crate::edge::{self, Arrival, Edge, Health, Listener, Reach, Scheme};
 use crate::events::EventStreams;
 use crate::exports;
 use crate::identity::{self, Identity};
-use crate::pipeline::ResponseCache;
+use crate::pipeline::{Repeats, ResponseCache, Throttle, ThrottleLimits};
 use crate::scenario;
 use crate::views::partner::{DEPLOYMENT_FORMAT, finished_page};
 use crate::webhooks::{self, SigningKeys, Webhooks};
@@ -241,8 +241,10 @@ pub async fn assemble(parts: AppDependencies) -> Result<App, Error> {
         engine,
         driver,
         clock,
+        throttle: Throttle::new(throttle_limits(&config), Arc::clone(&monotonic)),
         monotonic,
         rng,
+        repeats: Repeats::default(),
         response_cache: ResponseCache::default(),
         signer,
         identity: Arc::new(identity),
@@ -258,6 +260,20 @@ pub async fn assemble(parts: AppDependencies) -> Result<App, Error> {
         heartbeat_silence_max: Duration::from_secs(config.partners.heartbeat_silence_max_s),
         simulation,
     }))
+}
+
+/// Returns how many requests are admitted; none: any number.
+fn throttle_limits(config: &Config) -> Option<ThrottleLimits> {
+    let ThrottlingConfig { enabled, window_s, tenant_requests, tenant_writes, app_requests, app_writes } =
+        config.throttling;
+    let limits = ThrottleLimits {
+        window: Duration::from_secs(window_s),
+        tenant_requests,
+        tenant_writes,
+        app_requests,
+        app_writes,
+    };
+    (enabled && config.identity.fidelity == Fidelity::Strict).then_some(limits)
 }
 
 impl Server {

@@ -62,7 +62,8 @@ impl Reader<'_> {
 }
 
 impl Tx<'_> {
-    /// Adds a row; the store numbers it within its tenant.
+    /// Adds a row; the store numbers it within its tenant. The request that did it is remembered,
+    /// if it can be repeated.
     pub fn audit_insert(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
         let id = self.next_number(entry.tenant_id, Counter::AuditEvent, entry.tenant_id.0)?;
         self.execute(
@@ -83,7 +84,10 @@ impl Tx<'_> {
                 entry.old_activity,
             ],
         )?;
-        Ok(())
+        match &entry.request_key {
+            Some(key) => self.accepted_request_put(key, entry.at),
+            None => Ok(()),
+        }
     }
 }
 

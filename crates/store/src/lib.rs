@@ -9,6 +9,7 @@
 //! This crate refuses to know HTTP, OData and drivers, and decides nothing: the model says which
 //! event may follow, the engine says when.
 
+mod accepted_requests;
 mod actions;
 mod alerts;
 mod apps;
@@ -52,6 +53,7 @@ mod watermark;
 mod webhooks;
 mod workers;
 
+pub use accepted_requests::{ACCEPTED_REQUEST_WINDOW, ACCEPTED_REQUESTS_PER_CALLER_MAX, AcceptedRequest};
 pub use actions::{ActionFilter, ActionPlace, Advance, NewAction, QueuePlace};
 pub use apps::Application;
 pub use audit::{AUDIT, audit_columns};

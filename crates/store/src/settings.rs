@@ -5,6 +5,7 @@ use crate::{Reader, StoreError, Tx};
 
 /// Every table but the settings and the workers that run, referring tables first.
 pub(crate) const BELONGINGS: &[&str] = &[
+    "accepted_requests",
     "alert_evaluations",
     "active_alerts",
     "changes",

@@ -18,7 +18,8 @@ pub(crate) fn asked_for(
     verb: impl Into<AuditVerb>,
     resource: AuditResource,
 ) -> AuditEntry {
-    AuditEntry::new(asked.tenant_id, at, asked.by.clone(), verb, resource).by_request(&asked.request_id)
+    let entry = AuditEntry::new(asked.tenant_id, at, asked.by.clone(), verb, resource);
+    entry.by_request(&asked.request_id).repeatable(asked.request_key)
 }
 
 /// Returns the Cloud PC as an audit resource.

@@ -88,6 +88,7 @@ fn begin(
         tenant_id: bulk.tenant_id,
         by: bulk.requested_by.clone(),
         request_id: bulk.request_id.clone(),
+        request_key: None,
         bulk_action_id: Some(bulk.id),
     };
     begin_item(tx, &asked, &bulk.request, &cloud_pc, rng, stamp)

@@ -68,7 +68,7 @@ pub fn image(os_version: OsVersion) -> ImageId {
 
 pub fn asked() -> RequestContext {
     let by = Actor { user_principal_name: "ada@contoso.test".into(), ..Actor::system() };
-    RequestContext { tenant_id: tenant(), by, request_id: "request-1".into(), bulk_action_id: None }
+    RequestContext { tenant_id: tenant(), by, request_id: "request-1".into(), request_key: None, bulk_action_id: None }
 }
 
 pub fn agent() -> AgentSetting {

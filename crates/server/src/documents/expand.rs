@@ -1,5 +1,7 @@
 //! `$expand`: what a document contains, sent within it.
 
+use cloudpc_graph::MetadataLevel;
+use cloudpc_graph::control::UNSELECTED_KEY;
 use cloudpc_graph::options::Expansion;
 use cloudpc_model::{Document, Object};
 use cloudpc_store::{Reader, StoreError};
@@ -32,7 +34,7 @@ pub(super) fn read(
             None => match kind.hooks.expand(reader, call, document, expansion)? {
                 Expandable::Many(objects) => objects.into_iter().map(Entity::from).collect(),
                 Expandable::One(object) => {
-                    let shown = object.map_or(Value::Null, |object| Value::Object(selected(expansion, object)));
+                    let shown = object.map_or(Value::Null, |object| Value::Object(selected(call, expansion, object)));
                     expanded.insert(expansion.property.clone(), shown);
                     count += 1;
                     continue;
@@ -85,7 +87,7 @@ fn children(
 fn rows_needed(child: &DocumentKind, expansion: &Expansion) -> usize {
     let options = &expansion.options;
     let all = usize::try_from(child.rows_max).unwrap_or(usize::MAX);
-    if options.filter.is_some() || !options.orderby.is_empty() {
+    if options.filter.is_some() || !options.orderby.is_empty() || options.count {
         return all;
     }
     options.skip.unwrap_or_default().saturating_add(EXPANDED_MAX + 1).min(all)
@@ -99,12 +101,15 @@ fn expand(call: &Call, expansion: &Expansion, parent: &Document, mut entities: V
     if !options.orderby.is_empty() {
         entities.sort_by(|a, b| compare_by(&options.orderby, &a.stored, &b.stored));
     }
+    if options.count {
+        expanded.insert(format!("{}@odata.count", expansion.property), json!(entities.len()));
+    }
     let skipped = options.skip.unwrap_or_default();
     let most = options.top.unwrap_or(EXPANDED_MAX).min(EXPANDED_MAX);
     let end = skipped.saturating_add(most);
     let more = entities.len() > end && options.top.is_none_or(|top| top > most);
     let page = entities.into_iter().skip(skipped).take(most);
-    let shown: Vec<_> = page.map(|entity| Value::Object(selected(expansion, entity.shown))).collect();
+    let shown: Vec<_> = page.map(|entity| Value::Object(selected(call, expansion, entity.shown))).collect();
     expanded.insert(expansion.property.clone(), Value::Array(shown));
     if more {
         let link = call.address_within(&parent.key.id, &expansion.property, end);
@@ -113,9 +118,16 @@ fn expand(call: &Call, expansion: &Expansion, parent: &Document, mut entities: V
 }
 
 /// Limits an entity to the properties that are selected.
-fn selected(expansion: &Expansion, mut shown: Object) -> Object {
+fn selected(call: &Call, expansion: &Expansion, mut shown: Object) -> Object {
     if let Some(names) = expansion.options.select.as_ref().filter(|names| !names.iter().any(|name| name == "*")) {
+        let id = shown
+            .get("id")
+            .cloned()
+            .filter(|_| call.metadata == MetadataLevel::Full || !expansion.options.expand.is_empty());
         shown.retain(|name, _| names.iter().any(|own| own.split('/').next() == Some(name)));
+        if let Some(id) = id.filter(|_| !shown.contains_key("id")) {
+            shown.insert(UNSELECTED_KEY.to_owned(), id);
+        }
     }
     shown
 }

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
-use super::{CONTENT_TYPE_JSON, Prefer};
+use cloudpc_graph::MetadataLevel;
+
+use super::{Prefer, content_type};
 
 /// The result of an operation. JSON bodies are already serialised.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,15 +48,32 @@ impl Answer {
         Self::Tagged(Box::new(self), etag)
     }
 
-    /// Converts the answer into a response, without the headers that all responses share.
-    pub(super) fn into_response(self, prefer: Prefer) -> Response<Body> {
+    /// The same with its JSON rewritten, unless `rewrite` returns nothing.
+    pub(super) fn rewritten(self, rewrite: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Self {
+        match self {
+            Self::Json(body) => Self::Json(rewrite(&body).unwrap_or(body)),
+            Self::Immutable(body) => Self::Immutable(rewrite(&body).map_or(body, Bytes::from)),
+            Self::Accepted(body) => Self::Accepted(rewrite(&body).unwrap_or(body)),
+            Self::Created { location, body } => Self::Created { location, body: rewrite(&body).unwrap_or(body) },
+            Self::Updated(body) => Self::Updated(rewrite(&body).unwrap_or(body)),
+            Self::Tagged(answer, etag) => Self::Tagged(Box::new(answer.rewritten(rewrite)), etag),
+            Self::NoContent | Self::Text(_) | Self::Picture(_) | Self::Started => self,
+        }
+    }
+
+    /// Converts the answer into a response, without the headers that all responses share. Its JSON
+    /// has this level of control information.
+    pub(super) fn into_response(self, prefer: Prefer, metadata: MetadataLevel) -> Response<Body> {
+        let json = content_type(metadata);
         let mut applied = Vec::new();
         if prefer.unknown_enum_members {
-            applied.push("include-unknown-enum-members");
+            applied.push("include-unknown-enum-members".to_owned());
         }
+        applied.extend(prefer.page_rows.map(|rows| format!("odata.maxpagesize={rows}")));
+        let represented = || prefer.representation.then(|| "return=representation".to_owned());
         let mut response = match self {
             Self::Tagged(answer, etag) => {
-                let mut response = answer.into_response(prefer);
+                let mut response = answer.into_response(prefer, metadata);
                 if let Ok(etag) = HeaderValue::from_str(&etag) {
                     response.headers_mut().insert(ETAG, etag);
                 }
@@ -68,24 +87,28 @@ impl Answer {
             }
             Self::Text(text) => with_body(text.into_bytes(), "text/plain"),
             Self::Picture(png) => with_body(png, "image/png"),
-            Self::Json(body) => with_body(body, CONTENT_TYPE_JSON),
-            Self::Immutable(body) => with_body(body, CONTENT_TYPE_JSON),
+            Self::Json(body) => with_body(body, json),
+            Self::Immutable(body) => with_body(body, json),
             Self::Accepted(body) => {
-                let mut response = with_body(body, CONTENT_TYPE_JSON);
+                let mut response = with_body(body, json);
                 *response.status_mut() = StatusCode::ACCEPTED;
                 response
             }
             Self::Updated(_) if prefer.minimal => {
-                applied.push("return=minimal");
+                applied.push("return=minimal".to_owned());
                 no_content()
             }
-            Self::Updated(body) => with_body(body, CONTENT_TYPE_JSON),
+            Self::Updated(body) => {
+                applied.extend(represented());
+                with_body(body, json)
+            }
             Self::Created { location, body } => {
                 let mut response = if prefer.minimal {
-                    applied.push("return=minimal");
+                    applied.push("return=minimal".to_owned());
                     no_content()
                 } else {
-                    let mut response = with_body(body, CONTENT_TYPE_JSON);
+                    applied.extend(represented());
+                    let mut response = with_body(body, json);
                     *response.status_mut() = StatusCode::CREATED;
                     response
                 };
@@ -127,11 +150,11 @@ mod tests {
     fn return_minimal_omits_the_body_of_a_created_entity() {
         let minimal = Prefer { minimal: true, ..Prefer::default() };
         let created = Answer::Created { location: "https://h/beta/x/1".into(), body: b"{}".to_vec() };
-        let response = created.into_response(minimal);
+        let response = created.into_response(minimal, MetadataLevel::Minimal);
         assert_eq!(response.status(), 204);
         assert_eq!(response.headers()["location"], "https://h/beta/x/1");
         assert_eq!(response.headers()["odata-entityid"], "https://h/beta/x/1");
         assert_eq!(response.headers()["preference-applied"], "return=minimal");
-        assert_eq!(Answer::Json(b"{}".to_vec()).into_response(minimal).status(), 200);
+        assert_eq!(Answer::Json(b"{}".to_vec()).into_response(minimal, MetadataLevel::Minimal).status(), 200);
     }
 }

@@ -1,8 +1,11 @@
 //! The validated request that an operation receives.
 
 use cloudpc_engine::RequestContext;
-use cloudpc_graph::{Edm, GraphError, LinkSigner, QueryOptions, ResolvedTarget, Version, delta_link, next_link};
-use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, TenantId, Timestamp, UserId};
+use cloudpc_graph::options::Expansion;
+use cloudpc_graph::{
+    Edm, GraphError, LinkSigner, MetadataLevel, QueryOptions, ResolvedTarget, Version, delta_link, next_link,
+};
+use cloudpc_model::{AuditEntry, AuditResource, AuditVerb, RequestKey, TenantId, Timestamp, UserId};
 use cloudpc_store::Store;
 use http::HeaderMap;
 use serde::Serialize;
@@ -36,14 +39,20 @@ pub struct Call {
     pub scope_tags: ScopeTags,
     /// Query options.
     pub options: QueryOptions,
+    /// Related entities that `$expand` names and that the operation does not expand itself.
+    pub(super) related: Vec<Expansion>,
     /// The body; empty if there is none.
     pub body: Map<String, Value>,
     /// Preferences from the `Prefer` header.
     pub prefer: Prefer,
+    /// How much control information the answer has once it is complete.
+    pub metadata: MetadataLevel,
     /// The entity tag that the client wants the entity to have, from `If-Match`.
     pub if_match: Option<String>,
     /// This server's request id, for the audit log.
     pub request_id: Arc<str>,
+    /// What a repeat of this request is recognised by, if it can be.
+    pub(crate) request_key: Option<RequestKey>,
     /// The peer address, for the audit log.
     pub peer: Option<Peer>,
     /// URL of the API root, e.g. `https://127.0.0.1:8366/beta`.
@@ -62,7 +71,9 @@ pub struct Prefer {
     /// `include-unknown-enum-members`: send the names of enum members that are declared after
     /// `unknownFutureValue`.
     pub unknown_enum_members: bool,
-    /// `odata.maxpagesize`: rows of a page of a delta function.
+    /// `return=representation`: the entity in the response to a create or update.
+    pub representation: bool,
+    /// `odata.maxpagesize`: most rows of a page, at least 1.
     pub page_rows: Option<usize>,
 }
 
@@ -72,11 +83,12 @@ impl Prefer {
         let mut prefer = Self::default();
         for wish in texts.flat_map(|text| text.split([',', ';'])).map(str::trim) {
             prefer.minimal |= wish.eq_ignore_ascii_case("return=minimal");
+            prefer.representation |= wish.eq_ignore_ascii_case("return=representation");
             prefer.unknown_enum_members |= wish.eq_ignore_ascii_case("include-unknown-enum-members");
             if let Some((name, rows)) = wish.split_once('=')
                 && ["odata.maxpagesize", "maxpagesize"].iter().any(|known| name.trim().eq_ignore_ascii_case(known))
             {
-                prefer.page_rows = rows.trim().parse().ok();
+                prefer.page_rows = rows.trim().parse().ok().filter(|rows| *rows > 0);
             }
         }
         prefer
@@ -114,10 +126,13 @@ impl Call {
             target,
             scope_tags: ScopeTags::All,
             options: QueryOptions::default(),
+            related: Vec::new(),
             body,
             prefer: Prefer::default(),
+            metadata: MetadataLevel::default(),
             if_match: None,
             request_id: Arc::from(""),
+            request_key: None,
             peer: None,
             root: String::new(),
             address: String::new(),
@@ -152,6 +167,7 @@ impl Call {
             tenant_id: self.tenant(),
             by: self.caller.actor_at(self.peer),
             request_id: self.request_id.to_string(),
+            request_key: self.request_key,
             bulk_action_id: None,
         }
     }
@@ -159,7 +175,8 @@ impl Call {
     /// Returns an audit entry for this call.
     pub fn audit(&self, verb: AuditVerb, resource: AuditResource) -> AuditEntry {
         let actor = self.caller.actor_at(self.peer);
-        AuditEntry::new(self.tenant(), self.at, actor, verb, resource).by_request(&self.request_id)
+        let entry = AuditEntry::new(self.tenant(), self.at, actor, verb, resource);
+        entry.by_request(&self.request_id).repeatable(self.request_key)
     }
 
     /// Returns the store with reads scheduled under the caller's share. Requests of a batch use one
@@ -253,6 +270,14 @@ impl Call {
         Answer::Updated(self.write_entity(view))
     }
 
+    /// Answers an update of an entity that is sent back only if the client prefers it.
+    pub fn updated_quietly(&self, view: &impl Serialize) -> Answer {
+        match self.prefer.representation || self.prefer.minimal {
+            true => self.updated(view),
+            false => Answer::NoContent,
+        }
+    }
+
     /// Answers 202 with an entity that is being changed.
     pub fn accepted(&self, view: &impl Serialize) -> Answer {
         Answer::Accepted(self.write_entity(view))
@@ -284,12 +309,24 @@ impl Call {
         }
     }
 
+    /// Returns all that `$expand` names.
+    pub(super) fn expansions(&self) -> Vec<Expansion> {
+        self.options.expand.iter().chain(&self.related).cloned().collect()
+    }
+
+    /// Whether `$expand` names what the operation does not expand itself, in the answer or within
+    /// what it has expanded.
+    pub(super) fn expands_further(&self) -> bool {
+        !self.related.is_empty() || self.options.expand.iter().any(|own| !own.options.expand.is_empty())
+    }
+
     /// Returns `@odata.context` of the response.
     pub(super) fn context(&self) -> String {
-        let expanded = self.options.expand.iter().map(|expansion| format!("{}()", expansion.property));
+        let expansions = self.expansions();
+        let expanded = expansions.iter().map(|expansion| format!("{}()", expansion.property));
         let shown = match &self.options.select {
             Some(selected) => Some(selected.iter().cloned().chain(expanded).collect::<Vec<_>>()),
-            None if self.options.expand.is_empty() => None,
+            None if expansions.is_empty() => None,
             None => Some(expanded.collect()),
         };
         self.target.context(self.edm, &self.root, shown.as_deref()).unwrap_or_default()

@@ -1,6 +1,7 @@
 //! `$select`: limits a value to the properties that the client names.
 
-use cloudpc_graph::Edm;
+use cloudpc_graph::control::UNSELECTED_KEY;
+use cloudpc_graph::{Edm, MetadataLevel};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
@@ -20,26 +21,30 @@ pub(super) struct Picked<'a> {
     names: &'a [String],
     /// Expanded properties, which are sent whether or not they are selected.
     expanded: Vec<&'a str>,
+    /// Whether the id is needed for the object's address, or for what is expanded within it.
+    has_address: bool,
 }
 
 impl<'a> Picked<'a> {
     pub(super) fn new(call: &'a Call, view: &impl Serialize, names: &'a [String]) -> Self {
         let type_name = call.target.operation.item_type.as_deref().unwrap_or_default();
         let expanded = call.options.expand.iter().map(|expansion| expansion.property.as_str()).collect();
-        Self { expanded, ..Self::of(call.edm, type_name, view, names) }
+        let has_address = call.metadata == MetadataLevel::Full || call.expands_further();
+        Self { expanded, has_address, ..Self::of(call.edm, type_name, view, names) }
     }
 
     fn of(edm: &'static Edm, type_name: &'a str, view: &impl Serialize, names: &'a [String]) -> Self {
         let value = serde_json::to_value(view).expect("a view is plain data");
-        Self { edm, type_name, value, names, expanded: Vec::new() }
+        Self { edm, type_name, value, names, expanded: Vec::new(), has_address: false }
     }
 
     /// Returns the value of a property that the view lacks.
     fn absent(&self, name: &str) -> Option<Value> {
-        let property = self.edm.type_named(self.type_name).and_then(|declared| declared.property(name));
-        match property.map(|property| &property.type_ref) {
-            Some(type_ref) if type_ref.navigation => None,
-            Some(type_ref) if type_ref.collection => Some(Value::Array(Vec::new())),
+        // A property of a derived type is left out of objects of other types.
+        let property = self.edm.type_named(self.type_name).and_then(|declared| declared.property(name))?;
+        match &property.type_ref {
+            type_ref if type_ref.navigation => None,
+            type_ref if type_ref.collection => Some(Value::Array(Vec::new())),
             _ => Some(Value::Null),
         }
     }
@@ -53,6 +58,11 @@ impl Serialize for Picked<'_> {
         let mut map = serializer.serialize_map(None)?;
         if let Some(of) = self.value.get(TYPE) {
             map.serialize_entry(TYPE, of)?;
+        }
+        if let Some(id) =
+            self.value.get("id").filter(|_| self.has_address && !self.names.iter().any(|name| name == "id"))
+        {
+            map.serialize_entry(UNSELECTED_KEY, id)?;
         }
         for (place, name) in self.names.iter().enumerate() {
             let name = name.split('/').next().unwrap_or(name);

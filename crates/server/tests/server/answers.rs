@@ -101,10 +101,17 @@ async fn return_minimal_omits_the_body() {
 #[tokio::test]
 async fn metadata_and_service_document_require_no_token() {
     let world = TestServer::new().await;
-    for path in ["/v1.0", "/beta/"] {
+    let of_v1 = ["groups", "subscribedSkus", "users", "me", "deviceManagement"];
+    let of_beta = [&of_v1[..], &["roleManagement"]].concat();
+    for (path, names) in [("/v1.0", &of_v1[..]), ("/beta/", &of_beta)] {
         let reply = world.send(http::Request::get(path).body(axum::body::Body::empty()).unwrap()).await;
-        assert_eq!(reply.rows().len(), 3, "{path}");
+        let rows = reply.rows();
+        assert_eq!(rows.iter().map(|row| row["name"].as_str().unwrap()).collect::<Vec<_>>(), names, "{path}");
+        assert_eq!((&rows[0]["kind"], &rows[3]["kind"]), (&json!("EntitySet"), &json!("Singleton")));
     }
+    let none = http::Request::get("/beta").header("accept", "application/json;odata.metadata=none");
+    let none = world.send(none.body(axum::body::Body::empty()).unwrap()).await;
+    assert_eq!(none.json().as_object().unwrap().keys().collect::<Vec<_>>(), ["value"]);
     let reply = world.send(http::Request::get("/beta/$metadata").body(axum::body::Body::empty()).unwrap()).await;
     assert_eq!(reply.headers["content-type"], "application/xml");
     assert!(reply.body.contains("<EntityType Name=\"cloudPC\""));

@@ -10,7 +10,8 @@ use cloudpc_server::rbac::DEFAULT_TAG;
 use cloudpc_store::{DocumentIndex, Subscription, Tx};
 use serde_json::{Map, Value, json};
 
-use crate::failures::{Case, ROOT};
+use crate::cases::Case;
+use crate::scene::ROOT;
 use crate::world::{START, TestServer, Who};
 
 /// The sample of a kind that nothing refers to, so that it can be deleted.

@@ -41,10 +41,7 @@ async fn open(world: &TestServer, url: &str) -> (u16, String) {
 async fn a_job_writes_the_rows_of_its_report_to_a_file_that_expires() {
     let world = TestServer::new().await;
     world.run();
-    assert_eq!(
-        world.post(Who::Writer, &format!("{}/cloudPCs/{DESK_1}/reboot", crate::failures::ROOT)).await.status,
-        204
-    );
+    assert_eq!(world.post(Who::Writer, &format!("{}/cloudPCs/{DESK_1}/reboot", crate::scene::ROOT)).await.status, 204);
     world.rest().await;
     let body = json!({"reportName": "ActionStatusReport", "select": ["CloudPcId", "Action"], "filter": "ActionState eq 'done'"});
     let job = create(&world, body.clone()).await;

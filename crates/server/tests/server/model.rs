@@ -7,8 +7,8 @@ use cloudpc_server::operations::row;
 use cloudpc_store::{Group, LicenseHolder, StoreError, Subscription, Tx};
 use serde_json::{Map, Value, json};
 
+use crate::cases::IS_NEVER_FOUND;
 use crate::document_cases::ASSIGNED;
-use crate::failures::IS_NEVER_FOUND;
 use crate::world::{DESK_1, DESK_2, DEVICE_1, OWNER_TENANT, PARTNER, PLAN_2, START, TestServer, Who};
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::failures::{ROOT, Scene, cases, things};
+use crate::cases::cases;
+use crate::scene::{ROOT, Scene, things};
 use crate::world::{DESK_1, PLAN_2, Reply, Who};
 
 /// Returns a well-formed id that does not exist.

@@ -10,9 +10,9 @@ use cloudpc_model::{
     BlobAccessTier, BulkAction, BulkActionId, BulkCounts, BulkItemState, BulkRequest, CloudPcId, CloudPcStatus,
     Document, DocumentKey, DocumentReference, DocumentType, Event, EventKind, GalleryImage, GroupId, HealthCheck,
     HealthEvent, ImageId, ManagedDeviceId, Object, OsVersion, Params, Partner, PartnerId, PolicySettingTypes,
-    PolicyTimezone, Power, Product, ReferenceStrength, RemoteSession, ResourceType, Review, Rollout, ServicePlan,
-    ServicePlanId, SkuId, Snapshot, SnapshotId, SnapshotType, State, TenantId, Timestamp, UndoRecord, UserAccessLevel,
-    UserAccountType, UserId,
+    PolicyTimezone, Power, Product, ReferenceStrength, RemoteSession, RequestKey, ResourceType, Review, Rollout,
+    ServicePlan, ServicePlanId, SkuId, Snapshot, SnapshotId, SnapshotType, State, TenantId, Timestamp, UndoRecord,
+    UserAccessLevel, UserAccountType, UserId,
 };
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
@@ -436,7 +436,12 @@ fn write_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         agent: None,
     })?;
     let resource = AuditResource::new(ResourceType::Clock, "");
-    tx.audit_insert(&AuditEntry::new(TENANT, Timestamp(1), Actor::system(), AuditVerb::Pause, resource))?;
+    let request_key = RequestKey { tenant_id: TENANT, caller: GUID, hash: [1; 32] };
+    let entry = AuditEntry::new(TENANT, Timestamp(1), Actor::system(), AuditVerb::Pause, resource);
+    tx.audit_insert(&entry.repeatable(Some(request_key)))?;
+    tx.accepted_request_answer(&request_key, "{}")?;
+    tx.accepted_request_count(TENANT)?;
+    tx.accepted_request_delete(&request_key)?;
     tx.desktop_ticket_insert(&DesktopTicket {
         hash: [1; 32],
         tenant_id: TENANT,

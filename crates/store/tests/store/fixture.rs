@@ -99,7 +99,7 @@ pub fn open_sql(directory: &Path) -> rusqlite::Connection {
 /// Takes a database back to before workers.
 pub const BEFORE_WORKERS: &str = "ALTER TABLE actions DROP COLUMN bulk_action_id;
     DROP TABLE bulk_actions; DROP TABLE bulk_action_items;
-    DROP TABLE remote_sessions; DROP TABLE alert_evaluations; DROP TABLE active_alerts;
+    DROP TABLE remote_sessions; DROP TABLE alert_evaluations; DROP TABLE active_alerts; DROP TABLE accepted_requests;
     DROP TABLE cloud_pc_reviews; DROP TABLE frontline_activations;
     DROP TABLE restore_point_schedules; DROP TABLE export_files;
     DROP TABLE workers; DROP INDEX actions_worker; ALTER TABLE actions RENAME COLUMN worker_id TO leased;";

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be unwrapped has failed the test")]
 
+mod accepted_requests;
 mod actions;
 mod advances;
 mod authorization_codes;

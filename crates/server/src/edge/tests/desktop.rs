@@ -29,6 +29,7 @@ use crate::desktop::{
     TICKET_TIME_MAX,
 };
 use crate::identity::OldKeys;
+use crate::pipeline::Throttle;
 use crate::rbac::ADMINISTRATORS;
 use crate::{app, scenario};
 
@@ -129,6 +130,8 @@ impl DesktopServer {
                 clock: Arc::clone(&app.clock),
                 monotonic: Arc::clone(&app.monotonic),
                 rng: Arc::clone(&app.rng),
+                throttle: Throttle::new(None, Arc::clone(&app.monotonic)),
+                repeats: Default::default(),
                 response_cache: Default::default(),
                 signer: app.signer.clone(),
                 identity: Arc::clone(&app.identity),

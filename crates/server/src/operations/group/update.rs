@@ -1,11 +1,11 @@
-//! `PATCH /groups/{id}`
+//! `PATCH /groups/{id}`. Like Graph, it answers without the group unless a client prefers it.
 
 use cloudpc_model::AuditVerb;
 use cloudpc_store::Tx;
 use std::sync::Arc;
 
 use super::property::{WRITABLE, add_members, apply, note};
-use super::{MEMBERS, Shown, audit, find};
+use super::{MEMBERS, Shown, audit, find, set_of};
 use crate::pipeline::list::PropertySet;
 use crate::pipeline::{Answer, Call, Problem};
 
@@ -23,8 +23,9 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
             tx.group_put(&new)?;
             tx.audit_insert(&note(audit(&request, AuditVerb::Update, &new), Some(&old), Some(&new)))?;
         }
-        add_members(tx, &request, &new)
+        add_members(tx, &request, &new)?;
+        Shown::read(&request, tx, new)
     };
-    call.app.store.write("group.update", write).await?;
-    Ok(Answer::NoContent)
+    let shown = call.app.store.write("group.update", write).await?;
+    Ok(call.updated_quietly(&shown.view(set_of(&call))))
 }

@@ -1,11 +1,11 @@
-//! `PATCH /users/{id}`
+//! `PATCH /users/{id}`. Like Graph, it answers without the user unless a client prefers it.
 
 use cloudpc_model::AuditVerb;
 use cloudpc_store::Tx;
 use std::sync::Arc;
 
 use super::property::{WRITABLE, apply, note};
-use super::{Shown, audit, check_protected, find};
+use super::{Shown, audit, check_protected, find, set_of};
 use crate::pipeline::list::PropertySet;
 use crate::pipeline::{Answer, Call, Problem};
 
@@ -23,10 +23,10 @@ pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
             tx.provisioning_queue_put(new.tenant_id, &[new.id], request.at)?;
             tx.audit_insert(&note(audit(&request, AuditVerb::Update, &new), Some(&old), Some(&new)))?;
         }
-        Ok::<_, Problem>(())
+        Shown::read(&request, tx, new)
     };
-    call.app.store.write("user.update", write).await?;
+    let shown = call.app.store.write("user.update", write).await?;
     // Tokens of a user who was disabled or renamed are read anew.
     call.app.identity.forget_verified();
-    Ok(Answer::NoContent)
+    Ok(call.updated_quietly(&shown.view(&call, set_of(&call))))
 }
