@@ -25,6 +25,7 @@ mod headers;
 mod kinds;
 mod lists;
 mod model;
+mod openapi;
 mod paging;
 mod provisioning;
 mod rbac;
