@@ -248,7 +248,7 @@ fn report() -> Value {
         "properties": {
             "TotalRowCount": { "type": "integer" },
             "Schema": { "type": "array", "items": column },
-            "Values": { "type": "array", "items": { "type": "array" } },
+            "Values": { "type": "array", "items": { "type": "array", "items": {} } },
         },
         "patternProperties": { ANNOTATIONS: {} },
         "additionalProperties": false,
