@@ -18,8 +18,8 @@ from service import SCENARIOS, Service
 
 EXAMPLES = int(os.environ.get("CLOUDPC_EXAMPLES", "0"))
 SHORT_RUN_EXAMPLES = 3
-# The short run leaves out paths that lead to operations of other paths, reports that are like others, and for v1.0 the
-# systematic phase, since most of its operations are in beta too.
+# The short run leaves out paths that lead to operations of other paths, reports that are like
+# others, and for v1.0 the systematic phase, since most of its operations are in beta too.
 SHORT_RUN = ["--exclude-path-regex", r"^/(me|users/\{user-id\})/cloudP|/reports/get"]
 SHORT_RUN_OF = {"v1.0": [*SHORT_RUN, "--phases", "fuzzing"], "beta": SHORT_RUN}
 SETTINGS = Path(__file__).with_name("schemathesis.toml")
