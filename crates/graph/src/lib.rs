@@ -7,6 +7,7 @@
 //! This crate knows nothing of the domain, the database and the server. Only the client (feature
 //! `client`) performs I/O.
 
+pub mod batch;
 pub mod body;
 #[cfg(feature = "client")]
 pub mod client;

@@ -170,9 +170,21 @@ pub(crate) fn is_option(raw_name: &str, option: &str) -> bool {
     bare.eq_ignore_ascii_case(option)
 }
 
+/// Returns the options that an operation takes, without their `$`.
+pub fn supported(operation: &Operation) -> impl Iterator<Item = &'static str> {
+    KNOWN.into_iter().filter(|name| is_supported(operation, name))
+}
+
 fn check_supported(operation: &Operation, name: &str) -> Result<(), GraphError> {
-    if name == "format" {
+    if is_supported(operation, name) {
         return Ok(());
+    }
+    Err(invalid(name, &format!("{} does not support it", operation.key)))
+}
+
+fn is_supported(operation: &Operation, name: &str) -> bool {
+    if name == "format" {
+        return true;
     }
     let structured = matches!(
         operation.response,
@@ -186,8 +198,7 @@ fn check_supported(operation: &Operation, name: &str) -> Result<(), GraphError> 
             "skiptoken" => collection,
             _ => false,
         };
-    let listed = operation.query.iter().any(|offered| is_option(offered, name));
-    if implied || listed { Ok(()) } else { Err(invalid(name, &format!("{} does not support it", operation.key))) }
+    implied || operation.query.iter().any(|offered| is_option(offered, name))
 }
 
 fn select(edm: &Edm, item_type: &str, value: &str) -> Result<Vec<String>, GraphError> {
@@ -370,7 +381,8 @@ fn orderby(edm: &Edm, item_type: &str, value: &str) -> Result<Vec<(String, bool)
     Ok(order)
 }
 
-fn sortable(edm: &Edm, type_ref: &TypeRef) -> bool {
+/// Whether `$orderby` can name a property of this type.
+pub fn sortable(edm: &Edm, type_ref: &TypeRef) -> bool {
     let single_value = type_ref.name.starts_with("Edm.") || edm.enum_named(&type_ref.name).is_some();
     single_value && !type_ref.collection && type_ref.name != "Edm.Untyped"
 }

@@ -10,6 +10,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::edm::ResponseShape;
 use crate::{Edm, GraphError, Operation, OperationKind};
 
@@ -17,6 +19,26 @@ mod call;
 mod trie;
 
 pub(crate) use trie::Trie;
+
+/// Characters of a key that a path segment cannot have (RFC 3986 §3.3).
+const KEY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@');
 
 /// Maximum length of a path below the root, as sent, bytes.
 pub const PATH_BYTES_MAX: usize = 4096;
@@ -102,7 +124,7 @@ pub struct ResolvedTarget {
     /// Arguments of a function. Null, empty strings and unset aliases count as omitted.
     pub arguments: BTreeMap<String, String>,
     /// Path for `@odata.context` and links, without the root and function arguments, with keys in
-    /// parentheses: `deviceManagement/virtualEndpoint/cloudPCs('…')`.
+    /// parentheses and percent-encoded: `deviceManagement/virtualEndpoint/cloudPCs('…')`.
     pub canonical_path: String,
 }
 
@@ -267,8 +289,9 @@ impl<'a> Walk<'a> {
         let Some(child) = self.trie.keyed(self.node) else {
             return Err(segment_not_found(&self.last));
         };
+        let doubled = key.replace('\'', "''");
         self.canonical_path.push_str("('");
-        self.canonical_path.push_str(&key.replace('\'', "''"));
+        self.canonical_path.extend(utf8_percent_encode(&doubled, KEY));
         self.canonical_path.push_str("')");
         if self.trie.is_user(child) {
             self.scope = Scope::User(key.to_owned());

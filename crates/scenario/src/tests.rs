@@ -3,6 +3,9 @@
 use super::*;
 use cloudpc_model::{CloudPcStatus, Product, SeededRng};
 use insta::assert_snapshot;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
 const BASE: &str = r#"
@@ -166,4 +169,79 @@ fn scenario_errors_say_what_to_do() {
     let describe = |case: &&str| format!("{case}\n  {}\n", refusal(case).replace('\n', "\n  "));
     assert_snapshot!(INVALID.iter().map(describe).collect::<String>());
     assert_snapshot!(resolved("").err().unwrap().message, @"Invalid scenario: it has no tenant; add a [[tenants]] entry with a name.");
+}
+
+/// Values in place of those of a scenario.
+const VALUES: [&str; 22] = [
+    "",
+    "\"\"",
+    "\"x\"",
+    "\"a@b@c\"",
+    "\"\\u0000\"",
+    "\"{number}{number}\"",
+    "\"10000000-0000-4000-8000-000000000001\"",
+    "\"provisioned\"",
+    "0",
+    "-1",
+    "1_000_000",
+    "9223372036854775807",
+    "1e308",
+    "nan",
+    "true",
+    "9999-12-31T23:59:59.9999999Z",
+    "0000-01-01T00:00:00Z",
+    "[]",
+    "[[]]",
+    "{}",
+    "[\"x\", \"x\"]",
+    "{ x = 1 }",
+];
+
+#[derive(Clone, Debug)]
+enum LineChange {
+    Drop,
+    Repeat,
+    Move(Index),
+    Value(&'static str),
+}
+
+/// A bundled scenario with some changed lines.
+fn changed_scenario() -> impl Strategy<Value = String> {
+    let change = prop_oneof![
+        Just(LineChange::Drop),
+        Just(LineChange::Repeat),
+        any::<Index>().prop_map(LineChange::Move),
+        select(&VALUES[..]).prop_map(LineChange::Value),
+    ];
+    let name = select(&["demo", "faulty", "policies", "qemu"][..]);
+    (name, vec((any::<Index>(), change), 1..6)).prop_map(|(name, changes)| {
+        let path = format!("{}/../../scenarios/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut lines: Vec<String> = text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
+        for (place, change) in changes {
+            let place = place.index(lines.len());
+            let line = lines.remove(place);
+            match change {
+                LineChange::Drop => {}
+                LineChange::Repeat => lines.splice(place..place, [line.clone(), line]).for_each(drop),
+                LineChange::Move(to) => lines.insert(to.index(lines.len() + 1), line),
+                LineChange::Value(value) => {
+                    let name = line.split('=').next().unwrap_or_default();
+                    lines.insert(place, format!("{name} = {value}"));
+                }
+            }
+        }
+        lines.join("\n")
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_scenario_is_resolved_or_refused_as_invalid(changed in changed_scenario(), text in any::<String>()) {
+        for text in [changed, text] {
+            if let Err(error) = resolved(&text) {
+                prop_assert_eq!(error.kind, ErrorKind::Invalid, "{}", text);
+            }
+        }
+    }
 }

@@ -132,6 +132,24 @@ pub fn binding(key: &str) -> Option<Binding> {
     BINDINGS.get(key).copied()
 }
 
+/// Whether an operation is served in this scope: below a user, documents can only be read.
+pub(crate) fn is_served_below(scope: &Scope, key: &str) -> bool {
+    let reads = |binding: Binding| matches!(binding.verb, Verb::List | Verb::Count | Verb::Get);
+    *scope == Scope::Tenant || binding(key).is_none_or(reads)
+}
+
+/// Refuses an operation that is not served in this scope.
+///
+/// # Errors
+/// 405, with the methods that are served.
+pub(crate) fn check_served_below(scope: &Scope, key: &str) -> Result<(), GraphError> {
+    if is_served_below(scope, key) {
+        return Ok(());
+    }
+    let message = "Below a user, these entities can only be read. Change them below /deviceManagement.";
+    Err(GraphError { allow: vec![Method::Get], ..GraphError::new(405, "Request_BadRequest", message) })
+}
+
 /// For an operation on documents that is not open: the methods that its path takes.
 pub(crate) fn shut(edm: &Edm, operation: &Operation) -> Option<Vec<Method>> {
     at_path(operation)?;
@@ -228,11 +246,6 @@ pub fn answer(call: Arc<Call>) -> HandlerFuture {
         let Some(Binding { kind, verb }) = binding(&call.target.operation.key) else {
             return Err(Problem::not_found("operation", &call.target.operation.key));
         };
-        if call.target.scope != Scope::Tenant && !matches!(verb, Verb::List | Verb::Count | Verb::Get) {
-            let message = "Below a user, these entities can only be read. Change them below /deviceManagement.";
-            let allow = vec![Method::Get];
-            return Err(GraphError { allow, ..GraphError::new(405, "Request_BadRequest", message) }.into());
-        }
         match verb {
             Verb::List => read::list(&call, kind).await,
             Verb::Count => read::count(&call, kind).await,

@@ -48,7 +48,7 @@ use crate::identity::well_known::MANAGEMENT_HOST;
 use crate::request::{
     Authenticated, BaseAddress, CLIENT_REQUEST_ID, OnlyReads, OperationRoute, Peer, REQUEST_ID, RequestIds, WithoutBody,
 };
-use crate::{admin, desktop, events, exports, identity, management, pipeline};
+use crate::{admin, desktop, events, exports, identity, management, openapi, pipeline};
 use body::Allowance;
 use connections::OpenRequest;
 use limits::{
@@ -300,7 +300,10 @@ fn router(app: App, health: Arc<Health>) -> Router {
     let routes = Router::new()
         .merge(identity::routes().with_state(Arc::clone(&app.identity)))
         .merge(desktop::routes(&app))
-        .nest(&format!("/{ADMINISTRATION}"), admin::routes().merge(events::routes()).merge(exports::routes()))
+        .nest(
+            &format!("/{ADMINISTRATION}"),
+            admin::routes().merge(events::routes()).merge(exports::routes()).merge(openapi::routes()),
+        )
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready));
     with_fallbacks(routes, app)

@@ -18,6 +18,7 @@ pub mod events;
 pub mod exports;
 pub mod images;
 pub mod management;
+pub mod openapi;
 pub mod operations;
 pub mod pipeline;
 pub mod rbac;

@@ -29,6 +29,8 @@ mod virtual_endpoint;
 mod webhook;
 
 use cloudpc_graph::body::Leniency;
+use cloudpc_graph::edm::ResponseShape;
+use cloudpc_graph::{Operation, OperationKind};
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -342,6 +344,20 @@ pub(crate) fn leniency(key: &str) -> Leniency {
         "groups.create" | "groups.update" => group::leniency(),
         "cloudPcProvisioningPolicy.schedulePolicyApplyTask" => provisioning_policy::leniency(),
         _ => Leniency::default(),
+    }
+}
+
+/// Returns the status of a successful answer with a body, or of one that never has a body.
+pub(crate) fn success_status(operation: &Operation) -> u16 {
+    let is_create = match documents::binding(&operation.key) {
+        Some(binding) => binding.verb == documents::Verb::Create,
+        None => operation.kind == OperationKind::Create,
+    };
+    match (operation.key.as_str(), &operation.response) {
+        ("cloudPcBulkAction.retry" | "groups.assignLicense", _) => 202,
+        (_, ResponseShape::None) => 204,
+        _ if is_create => 201,
+        _ => 200,
     }
 }
 

@@ -246,6 +246,7 @@ impl Incoming<'_> {
     /// Checks the request against the operation's permissions and the model.
     async fn check(self, app: &App, row: &Row, body: Body) -> Result<Call, GraphError> {
         let operation = self.target.operation;
+        documents::check_served_below(&self.target.scope, &operation.key)?;
         let kind = documents::binding(&operation.key).map(|binding| binding.kind);
         access::check(row.access, &self.caller, &self.target.scope, app.fidelity)?;
         let scope_tags = rbac::authorize(app, &self.caller, &operation.key, &self.target.scope).await;
@@ -370,17 +371,29 @@ fn split_root(path: &str) -> Result<(Version, &str), GraphError> {
 }
 
 fn resolve(edm: &'static Edm, method: &http::Method, path: &str, query: &str) -> Result<ResolvedTarget, GraphError> {
-    if let Some(method) = Method::named(method.as_str()) {
-        return edm.resolve(method, path, query);
-    }
-    // No operation accepts this method. Resolving with PUT, which no operation accepts either,
-    // finds errors in the path and the allowed methods.
-    let mut error =
-        GraphError::new(405, "Request_BadRequest", format!("This path does not accept the method {method}."));
-    match edm.resolve(Method::Put, path, query) {
-        Err(refusal) if refusal.status == 405 => error.allow = refusal.allow,
-        Err(refusal) => return Err(refusal),
-        Ok(_) => {}
-    }
-    Err(error)
+    let resolved = match Method::named(method.as_str()) {
+        Some(method) => edm.resolve(method, path, query),
+        // No operation accepts this method. Resolving with PUT, which no operation accepts either,
+        // finds errors in the path and the allowed methods.
+        None => edm.resolve(Method::Put, path, query).and_then(|_| Err(method_not_allowed(method))).map_err(|error| {
+            let allow = error.allow.clone();
+            if error.status == 405 { GraphError { allow, ..method_not_allowed(method) } } else { error }
+        }),
+    };
+    resolved.map_err(|mut error| {
+        error.allow.retain(|method| is_served_at(edm, *method, path, query));
+        error
+    })
+}
+
+fn method_not_allowed(method: &http::Method) -> GraphError {
+    GraphError::new(405, "Request_BadRequest", format!("This path does not accept the method {method}."))
+}
+
+/// Whether a method of the contract is served at a path, not only listed there.
+fn is_served_at(edm: &'static Edm, method: Method, path: &str, query: &str) -> bool {
+    edm.resolve(method, path, query).is_ok_and(|target| {
+        operations::row(&target.operation.key).is_some()
+            && documents::is_served_below(&target.scope, &target.operation.key)
+    })
 }

@@ -5,6 +5,7 @@ use cloudpc_graph::{Edm, GraphError};
 use cloudpc_model::{DocumentKey, DocumentReference, Object};
 use cloudpc_store::{DocumentIndex, DocumentName};
 use serde_json::Value;
+use std::mem::discriminant;
 
 use super::kind::{Const, DOCUMENT_BYTES_MAX, DocumentKind, Fact};
 use super::{path, view};
@@ -45,9 +46,9 @@ fn first(path: &str) -> &str {
 /// Moves the value of an older name to the newest one, which it clears with null. The two differ in
 /// their last segment, or the older one is a property beside the one that contains the newest.
 fn modernise(body: &mut Object, old: &str, newest: &str, values: &[(Const, Const)]) -> Result<(), GraphError> {
-    let translate = |value: Value| {
-        let known = values.iter().find(|(older, _)| older.value() == value);
-        known.map_or(value, |(_, newer)| newer.value())
+    // Several newest values may have the same older one.
+    let is_same = |sent: &Value, newer: &Value| {
+        values.iter().any(|(known, newest)| known.value() == *sent && newest.value() == *newer)
     };
     let conflict = |older: &Value, newer: &Value| {
         let message = format!(
@@ -61,34 +62,62 @@ fn modernise(body: &mut Object, old: &str, newest: &str, values: &[(Const, Const
         (old_parent, newest_parent) if old_parent.map(|pair| pair.0) == newest_parent.map(|pair| pair.0) => {
             let newest_name = newest_parent.map_or(newest, |pair| pair.1);
             path::each(body, old, &mut |holder, old_name| {
-                let Some(older) = holder.remove(old_name) else { return };
-                if older.is_null() {
-                    holder.entry(newest_name).or_insert(older);
+                let Some(sent) = holder.remove(old_name) else { return };
+                if sent.is_null() {
+                    holder.entry(newest_name).or_insert(sent);
                     return;
                 }
-                let older = translate(older);
+                let older = match translate(old, values, sent.clone()) {
+                    Ok(older) => older,
+                    Err(error) => {
+                        result = Err(error);
+                        return;
+                    }
+                };
                 match holder.get(newest_name).filter(|value| !value.is_null()) {
-                    Some(newer) if *newer != older => result = Err(conflict(&older, newer)),
+                    Some(newer) if *newer != older && !is_same(&sent, newer) => result = Err(conflict(&older, newer)),
                     Some(_) => {}
                     None => drop(holder.insert(newest_name.to_owned(), older)),
                 }
             });
         }
         _ => {
-            let Some(older) = take(body, old) else { return Ok(()) };
-            if older.is_null() {
-                body.entry(first(newest)).or_insert(older);
+            let Some(sent) = take(body, old) else { return Ok(()) };
+            if sent.is_null() {
+                body.entry(first(newest)).or_insert(sent);
                 return Ok(());
             }
-            let older = translate(older);
+            let older = translate(old, values, sent.clone())?;
             match path::values(body, newest).into_iter().find(|value| !value.is_null()) {
-                Some(newer) if *newer != older => return Err(conflict(&older, newer)),
+                Some(newer) if *newer != older && !is_same(&sent, newer) => return Err(conflict(&older, newer)),
                 Some(_) => {}
                 None => path::fill(body, newest, &older),
             }
         }
     }
     result
+}
+
+/// Returns the newest value that an older name's value stands for.
+///
+/// # Errors
+/// 400: it stands for none.
+fn translate(old: &str, values: &[(Const, Const)], sent: Value) -> Result<Value, GraphError> {
+    if let Some((_, newer)) = values.iter().find(|(older, _)| older.value() == sent) {
+        return Ok(newer.value());
+    }
+    // A number cannot become the member of an enum.
+    if values.iter().all(|(_, newer)| discriminant(&newer.value()) == discriminant(&sent)) {
+        return Ok(sent);
+    }
+    let mut known: Vec<String> = Vec::new();
+    for text in values.iter().map(|(older, _)| older.value().to_string()) {
+        if !known.contains(&text) {
+            known.push(text);
+        }
+    }
+    let message = format!("The property '{old}' is {sent}. Expected one of {}.", known.join(", "));
+    Err(GraphError::bad_request(message).about(old))
 }
 
 /// Takes a property out of a body, and the object that held it if nothing else is in it. The

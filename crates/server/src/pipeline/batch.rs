@@ -7,15 +7,14 @@ use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use cloudpc_graph::body::{DEPTH_MAX, json};
+use cloudpc_graph::batch::{Batch, Item, ItemId};
 use cloudpc_graph::{Edm, GraphError};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Collected};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::BTreeMap;
@@ -25,8 +24,6 @@ use super::{CONTENT_TYPE_JSON, DIAGNOSTIC, body, respond};
 use crate::app::App;
 use crate::request::{BaseAddress, OnlyReads, RequestIds};
 
-/// Most requests in one batch.
-pub const REQUESTS_MAX: usize = 20;
 /// Most bytes of all response bodies in one batch response, as encoded there.
 pub const BATCH_ANSWER_BYTES_MAX: usize = 4 << 20;
 
@@ -34,79 +31,9 @@ pub const BATCH_ANSWER_BYTES_MAX: usize = 4 << 20;
 const UNENCODED: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
-/// Deepest JSON nesting of a batch. Request bodies are three levels down.
-const BATCH_DEPTH_MAX: usize = DEPTH_MAX + 3;
-
 /// Marks a request inside a batch. It cannot be a batch itself, so batches do not nest.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InBatch;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BatchEnvelope {
-    requests: Vec<Value>,
-}
-
-/// A parsed batch.
-struct Batch {
-    requests: Vec<Item>,
-}
-
-/// A request of a batch. Member names are in lower case, as [`members`] returns them.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Item {
-    id: ItemId,
-    method: String,
-    url: String,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    #[serde(default)]
-    body: Option<Value>,
-    /// Microsoft's SDK for Python writes `depends_on`.
-    #[serde(default, rename = "dependson", alias = "depends_on")]
-    depends_on: Vec<ItemId>,
-}
-
-/// The id of a request. Numbers, which PowerShell and scripts send, are converted to strings.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "Value")]
-struct ItemId(String);
-
-impl TryFrom<Value> for ItemId {
-    type Error = String;
-
-    fn try_from(value: Value) -> Result<Self, String> {
-        match value {
-            Value::String(text) => Ok(Self(text)),
-            Value::Number(number) => Ok(Self(number.to_string())),
-            _ => Err("an id must be a string or a number".into()),
-        }
-    }
-}
-
-impl ItemId {
-    fn is(&self, other: &Self) -> bool {
-        self.0.eq_ignore_ascii_case(&other.0)
-    }
-}
-
-/// Parses a batch. Member names are not case-sensitive, and a null member counts as absent.
-fn read(bytes: &[u8]) -> Result<Batch, GraphError> {
-    let wrong = |what: String| GraphError::bad_request(format!("Invalid batch: {what}."));
-    let envelope: BatchEnvelope = members(json(bytes, BATCH_DEPTH_MAX)?).map_err(wrong)?;
-    let item = |(place, value)| members(value).map_err(|why| wrong(format!("request {}: {why}", place + 1)));
-    let requests = envelope.requests.into_iter().enumerate().map(item).collect::<Result<_, _>>()?;
-    Ok(Batch { requests })
-}
-
-/// Deserialises an object after converting its member names to lower case and dropping nulls.
-fn members<T: DeserializeOwned>(value: Value) -> Result<T, String> {
-    let Value::Object(given) = value else { return Err("expected an object".into()) };
-    let given = given.into_iter().filter(|(_, value)| !value.is_null());
-    let given = given.map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-    serde_json::from_value(Value::Object(given)).map_err(|error| error.to_string())
-}
 
 #[derive(Serialize)]
 struct BatchResponses {
@@ -141,8 +68,7 @@ pub(super) async fn answer(
         return Err(error);
     }
     let bytes = body::read(&head.headers, body).await?;
-    let batch = read(&bytes)?;
-    check(&batch)?;
+    let batch = Batch::parse(&bytes)?;
     if let Some(only_reads) = head.extensions.get::<OnlyReads>() {
         only_reads.set(batch.requests.iter().all(|item| method(item).is_ok_and(|method| method == Method::GET)));
     }
@@ -169,44 +95,6 @@ pub(super) async fn answer(
     }
     let responses = answers.into_iter().flatten().collect();
     Ok(with_body(super::call::to_json(&BatchResponses { responses }), CONTENT_TYPE_JSON))
-}
-
-/// Validates the batch as a whole: number of requests, ids and dependencies.
-fn check(batch: &Batch) -> Result<(), GraphError> {
-    let wrong = |message: String| Err(GraphError::bad_request(message).about("requests"));
-    let requests = &batch.requests;
-    if requests.is_empty() || requests.len() > REQUESTS_MAX {
-        return wrong(format!("A batch has 1 to {REQUESTS_MAX} requests; this one has {}.", requests.len()));
-    }
-    for (place, item) in requests.iter().enumerate() {
-        if item.id.0.is_empty() {
-            return wrong("Each request in a batch needs a non-empty id.".into());
-        }
-        if requests[..place].iter().any(|other| other.id.is(&item.id)) {
-            return wrong(format!("Two requests in the batch have the id '{}'.", item.id.0));
-        }
-        let known = |id: &ItemId| requests.iter().any(|other| other.id.is(id));
-        if let Some(id) = item.depends_on.iter().find(|id| !known(id)) {
-            return wrong(format!("The request '{}' depends on '{}', which is not in the batch.", item.id.0, id.0));
-        }
-    }
-    if has_cycle(requests) {
-        return wrong("Requests in the batch depend on each other in a cycle.".into());
-    }
-    Ok(())
-}
-
-fn has_cycle(requests: &[Item]) -> bool {
-    let mut left: Vec<&Item> = requests.iter().collect();
-    loop {
-        let before = left.len();
-        let waits =
-            |item: &Item, left: &[&Item]| item.depends_on.iter().any(|id| left.iter().any(|other| other.id.is(id)));
-        left = left.iter().copied().filter(|item| waits(item, &left)).collect();
-        if left.is_empty() || left.len() == before {
-            return !left.is_empty();
-        }
-    }
 }
 
 /// Returns the index of the first unanswered request whose dependencies are all answered.
@@ -332,33 +220,6 @@ fn title_case(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    fn checked(requests: Value) -> Result<(), String> {
-        let batch = read(json!({"requests": requests}).to_string().as_bytes());
-        batch.and_then(|batch| check(&batch)).map_err(|error| error.message)
-    }
-
-    fn item(id: &str, depends_on: &[&str]) -> Value {
-        json!({"id": id, "method": "GET", "url": "/me/cloudPCs", "dependsOn": depends_on})
-    }
-
-    #[test]
-    fn batch_is_validated_as_a_whole() {
-        let many = |count: usize| Value::from((0..count).map(|n| item(&n.to_string(), &[])).collect::<Vec<_>>());
-        assert_eq!(checked(many(REQUESTS_MAX)), Ok(()));
-        assert!(checked(many(REQUESTS_MAX + 1)).is_err());
-        assert!(checked(many(0)).is_err());
-        assert_eq!(
-            checked(json!([item("a", &[]), item("A", &[])])).unwrap_err(),
-            "Two requests in the batch have the id 'A'."
-        );
-        assert!(checked(json!([item("a", &["b"])])).is_err());
-        assert!(checked(json!([item("a", &["b"]), item("b", &["a"])])).unwrap_err().contains("cycle"));
-        assert!(checked(json!([item("a", &["a"])])).unwrap_err().contains("cycle"));
-        assert_eq!(checked(json!([item("a", &["B"]), item("b", &[])])), Ok(()));
-        assert!(checked(json!([{"id": "a"}])).is_err());
-    }
 
     #[tokio::test]
     async fn response_over_the_limit_is_omitted_and_does_not_count() {
@@ -390,40 +251,5 @@ mod tests {
                 "{bytes} {media}"
             );
         }
-    }
-
-    #[test]
-    fn names_are_case_insensitive_and_ids_may_be_numbers() {
-        let odd = json!([{"ID": 731904, "Method": "GET", "URL": "/a", "Headers": null, "BODY": null},
-                         {"id": "b", "method": "GET", "url": "/a", "DependsOn": [731904]}]);
-        let batch = read(json!({"Requests": odd}).to_string().as_bytes()).unwrap();
-        assert_eq!((check(&batch), batch.requests[0].id.0.as_str()), (Ok(()), "731904"));
-        assert_eq!(
-            checked(json!([item("1", &[]), {"id": 1, "method": "GET", "url": "/a"}])).unwrap_err(),
-            "Two requests in the batch have the id '1'."
-        );
-        assert!(
-            checked(json!([{"id": "a", "method": "GET", "url": "/a", "URL": "/b"}]))
-                .unwrap_err()
-                .contains("duplicate name")
-        );
-        assert!(
-            checked(json!([{"id": "a", "method": "GET", "url": "/a", "dependsOn": [], "depends_on": []}])).is_err()
-        );
-        for wrong in [json!(true), json!([1]), json!({"a": 1}), json!("")] {
-            assert!(checked(json!([{"id": wrong, "method": "GET", "url": "/a"}])).is_err());
-        }
-    }
-
-    #[test]
-    fn byte_order_mark_is_skipped_and_depth_is_limited() {
-        let text = json!({"requests": [item("a", &[])]}).to_string();
-        assert!(read(format!("\u{feff}{text}").as_bytes()).is_ok());
-        let deep = |levels: usize| {
-            let body = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-            read(format!(r#"{{"requests":[{{"id":"a","method":"GET","url":"/a","body":{body}}}]}}"#).as_bytes())
-        };
-        assert!(deep(DEPTH_MAX).is_ok());
-        assert!(deep(DEPTH_MAX + 1).is_err());
     }
 }

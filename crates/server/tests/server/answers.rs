@@ -137,6 +137,10 @@ async fn write_that_nobody_may_make_gets_405() {
         ("DELETE", "/cloudPCs/10000000-0000-4000-8000-0000000000d1", "GET"),
         ("POST", "/auditEvents", "GET"),
         ("POST", "/snapshots", "GET"),
+        // Methods that no operation has list the same.
+        ("PUT", "/cloudPCs/10000000-0000-4000-8000-0000000000d1", "GET"),
+        ("OPTIONS", "/cloudPCs/10000000-0000-4000-8000-0000000000d1", "GET"),
+        ("PUT", "/userSettings", "GET, POST"),
     ] {
         let path = format!("/beta/deviceManagement/virtualEndpoint{path}");
         let reply = world.call(Who::Writer, method, &path, Some(json!({}))).await;

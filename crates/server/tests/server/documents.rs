@@ -203,6 +203,18 @@ async fn older_names_are_converted_and_conflicts_refused() {
         defaults["restorePointSetting"],
         json!({"frequencyInHours": 12, "frequencyType": "default", "userRestoreEnabled": false})
     );
+    // What was read can be sent back, although twelve hours are the older name of two frequencies.
+    let sent_back = json!({"restorePointSetting": defaults["restorePointSetting"]});
+    let path = format!("{BETA}/userSettings/{}", defaults["id"].as_str().unwrap());
+    let patched = world.call(Who::Writer, "PATCH", &path, Some(sent_back)).await;
+    assert_eq!(
+        (patched.status.as_u16(), &patched.json()["restorePointSetting"]),
+        (200, &defaults["restorePointSetting"])
+    );
+    let unknown = json!({"displayName": "D", "restorePointSetting": {"frequencyInHours": 5}});
+    let refused = world.call(Who::Writer, "POST", &format!("{BETA}/userSettings"), Some(unknown)).await;
+    assert_eq!(refused.error(), (400, "BadRequest".into()));
+    assert!(refused.body.contains("Expected one of 4, 6, 12, 16, 24."), "{}", refused.body);
     let conflict =
         json!({"displayName": "C", "restorePointSetting": {"frequencyInHours": 6, "frequencyType": "fourHours"}});
     let refused = world.call(Who::Writer, "POST", &format!("{BETA}/userSettings"), Some(conflict)).await;

@@ -29,6 +29,7 @@ mod headers;
 mod kinds;
 mod lists;
 mod model;
+mod openapi;
 mod paging;
 mod preferences;
 mod provisioning;

@@ -23,6 +23,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use crate::openapi;
+
 /// Initial time of the clocks: 2026-03-01T12:00:00Z.
 pub const START: Timestamp = Timestamp(1_772_366_400_000_000);
 /// The server's hostname.
@@ -221,16 +223,20 @@ impl TestServer {
         self.send(request.unwrap()).await
     }
 
-    /// Sends a request unchanged, with constant request ids.
+    /// Sends a request unchanged, with constant request ids, and compares the response with the
+    /// OpenAPI description.
     pub async fn send(&self, mut request: Request<Body>) -> Reply {
         let id = "00000000-0000-4000-8000-000000000001";
         request.extensions_mut().insert(RequestIds { client_request_id: id.into(), request_id: id.into() });
         request.extensions_mut().insert(BaseAddress(BASE.into()));
+        let (method, uri) = (request.method().clone(), request.uri().clone());
         let response = pipeline::handle(self.app.clone(), request).await;
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = String::from_utf8(bytes.to_vec()).unwrap();
-        Reply { status: head.status, headers: head.headers, body }
+        let reply = Reply { status: head.status, headers: head.headers, body };
+        openapi::check(method.as_str(), uri.path(), uri.query().unwrap_or_default(), &reply);
+        reply
     }
 }
 
