@@ -6,6 +6,7 @@
 mod search;
 
 use crate::edm::{Property, ResponseShape, TypeRef};
+use crate::filter::FILTER_BYTES_MAX;
 use crate::resolve::{Method, decode};
 use crate::{Edm, Filter, GraphError, Operation, Version};
 
@@ -98,6 +99,11 @@ impl QueryOptions {
                 Some(filter) => format!("({filter}) and {search}"),
                 None => search,
             };
+            if both.len() > FILTER_BYTES_MAX {
+                let with = if options.filter_text.is_some() { " together with $filter" } else { "" };
+                let surplus = both.len() - FILTER_BYTES_MAX;
+                return Err(invalid("search", &format!("it has {surplus} bytes too many{with}")));
+            }
             options.set(edm, item_type, expandable, "filter", &both)?;
         }
         Ok(options)
