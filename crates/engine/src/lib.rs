@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use alerts::{ALERT_COUNT_MAX, ALERT_RECORDS_MAX, ALERT_RULES_MAX, system_alert_rules};
-pub use bulk::{BULK_ACTIONS_OPEN_MAX, BULK_CLOUD_PCS_MAX, NewBulkAction};
+pub use bulk::{BULK_ACTIONS_KEPT_MAX, BULK_ACTIONS_OPEN_MAX, BULK_CLOUD_PCS_MAX, NewBulkAction};
 pub use deploy::{DeployReceipt, TARGETS_MAX};
 pub use faults::{Effect, FaultRule, Faults};
 pub use frontline::{access_state, has_free_license, licenses};

@@ -507,6 +507,7 @@ fn write_bulk_actions(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         created_at: Timestamp(1),
         counts: BulkCounts { pending: 1, ..BulkCounts::default() },
     };
+    tx.bulk_action_delete_oldest(TENANT)?;
     tx.bulk_action_insert(&bulk, &[GUID.to_string()])?;
     let begun = tx.action_insert(&NewAction {
         tenant_id: TENANT,
