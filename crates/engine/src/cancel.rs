@@ -95,6 +95,13 @@ impl Engine {
 }
 
 fn cancel(tx: &mut Tx<'_>, action: &Action, asked: &RequestContext, now: Timestamp) -> Result<ActionId, Error> {
+    if action.kind() == Kind::DropRestorePoint && !action.state.is_final() {
+        let message = format!(
+            "Action {} drops the disk of a restore point that is deleted already, and cannot be canceled.",
+            action.id
+        );
+        return Err(too_late(message));
+    }
     match action.state {
         State::Pending => {
             // Written before the audit row of the action's end.

@@ -11,8 +11,9 @@ use cloudpc_store::{Advance, StoreError, Tx, WorkerId};
 use std::sync::Arc;
 
 use crate::actions::{Completion, DocumentEnd, Recipe, Step, Subject, end_unsuccessfully, mark_failed, recipe};
-use crate::ledger::{self, audit};
+use crate::ledger::{self, RequestContext, audit};
 use crate::plan::{self, Decision};
+use crate::request::{Stamp, accept_unchecked};
 use crate::target::Target;
 use crate::{Engine, EngineDependencies, frontline};
 
@@ -315,6 +316,11 @@ pub(crate) fn end_unstarted(tx: &mut Tx<'_>, action: &Action, now: Timestamp) ->
         (Kind::Provision | Kind::Deprovision | Kind::Resize, Target::CloudPc(cloud_pc)) => {
             end_unsuccessfully(cloud_pc, action, action.failure(), now);
             reconcile_again(tx, action, cloud_pc, now)?;
+        }
+        // The restore point is gone, so its disk must go.
+        (Kind::DropRestorePoint, Target::CloudPc(cloud_pc)) => {
+            let system = RequestContext::system(cloud_pc.tenant_id);
+            accept_unchecked(tx, &system, cloud_pc, action.params.clone(), Stamp { at: now, tag_nonce: action.tag_nonce.unwrap_or_default() })?;
         }
         (_, Target::CloudPc(cloud_pc)) => frontline::on_failure(tx, action, cloud_pc)?,
         (_, target) => end_document(tx, recipe(action.kind()), action, target, action.state, action.failure(), now)?,

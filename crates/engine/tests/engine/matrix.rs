@@ -224,6 +224,8 @@ impl Trial {
             Disturbance::CanceledBefore if self.before().is_some_and(|before| past_return(recipe, before)) => {
                 State::Done
             }
+            // The restore point is gone already.
+            Disturbance::CanceledBefore if self.kind == Kind::DropRestorePoint => State::Done,
             Disturbance::CanceledBefore | Disturbance::CanceledDuring => State::Canceled,
             Disturbance::UndoneTwice | Disturbance::UndoCrashes => State::Failed,
             Disturbance::UndoFails => State::Stuck,
@@ -261,7 +263,8 @@ impl Trial {
     }
 
     async fn cancel(&self, action: ActionId) {
-        let past = is_past_return(&self.world.action(action).await);
+        let found = self.world.action(action).await;
+        let past = is_past_return(&found) || found.kind() == Kind::DropRestorePoint;
         match self.world.engine.cancel(&asked(), action).await {
             Ok(()) => assert!(!past, "{}", self.name()),
             Err(error) => {
