@@ -65,7 +65,7 @@ async fn open(
     let request = OpeningRequest { request_id: ids.request_id, peer: peer.map(|Extension(peer)| peer) };
     // Subscribed before anything is checked, so that a change in between closes the desktop as soon
     // as it is open.
-    let changes = app.identity.watch();
+    let (changes, user_access) = (app.identity.watch(), app.store.user_access_changes());
     let Opened { admission, view_only, place, display } = match admit(&app, &request, &ticket, &headers).await {
         Ok(opened) => opened,
         Err(refusal) => return refusal.into_response(),
@@ -76,7 +76,7 @@ async fn open(
         let (app_name, user) = (actor.app_name, actor.user_principal_name);
         tracing::info!(%cloud_pc_id, app = app_name, user, view_only, "desktop opened");
         let session = if view_only { None } else { DesktopSession::begin(&app, &admission).await };
-        Bridge { app, admission, view_only, changes, session }.run(socket, display).await;
+        Bridge { app, admission, view_only, changes, user_access, session }.run(socket, display).await;
         tracing::info!(%cloud_pc_id, "desktop closed");
         drop((place, open));
     })
@@ -167,6 +167,8 @@ struct Bridge {
     view_only: bool,
     /// Signals that the caller may have lost permissions.
     changes: watch::Receiver<u64>,
+    /// Signals that users may have lost access to Cloud PCs.
+    user_access: watch::Receiver<()>,
     /// The record of the connection; none while somebody only looks on.
     session: Option<DesktopSession>,
 }
@@ -194,8 +196,12 @@ impl Bridge {
     /// Returns when the caller has less access than the desktop was opened with.
     async fn until_withdrawn(&mut self) -> BridgeEnd {
         loop {
-            // The sender lives as long as the server.
-            let _ = tokio::time::timeout(RIGHTS_AGE_MAX, self.changes.changed()).await;
+            // The senders live as long as the server.
+            tokio::select! {
+                _ = self.changes.changed() => {}
+                _ = self.user_access.changed() => {}
+                () = tokio::time::sleep(RIGHTS_AGE_MAX) => {}
+            }
             if let Some(session) = &self.session {
                 session.seen(&self.app).await;
             }

@@ -656,7 +656,6 @@ async fn restricted_access_ends_the_users_desktops_and_no_others() {
         restore_point_at: None,
     };
     desktops.app().store.write("test.write", move |tx| tx.review_put(&review)).await.unwrap();
-    desktops.app().identity.forget_verified();
     assert_eq!(closed_with(&mut socket).await, CloseCode::Policy);
     assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
     let page = desktops.open(&unopened).await;
