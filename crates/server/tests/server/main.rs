@@ -23,6 +23,7 @@ mod frontline;
 mod fuzz;
 mod headers;
 mod kinds;
+mod limits;
 mod lists;
 mod model;
 mod paging;
