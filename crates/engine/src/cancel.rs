@@ -76,7 +76,7 @@ impl Engine {
             if let Some(id) = action.cloud_pc_id()
                 && let Some(mut cloud_pc) = tx.cloud_pc(asked.tenant_id, id)?
             {
-                if let Kind::Provision | Kind::Deprovision = action.kind() {
+                if let Kind::Provision | Kind::Prepare | Kind::Deprovision = action.kind() {
                     end_unsuccessfully(&mut cloud_pc, &action, action.failure(), now);
                 } else {
                     cloud_pc.status = CloudPcStatus::Provisioned;

@@ -34,6 +34,7 @@ mod reviews;
 mod scans;
 mod scenarios;
 mod selection;
+mod shared;
 mod sign_in;
 mod tenants;
 mod webhooks;

@@ -69,6 +69,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0031_reviews_and_activations.sql"),
     include_str!("../../migrations/0032_built_in_roles.sql"),
     include_str!("../../migrations/0034_alerts.sql"),
+    include_str!("../../migrations/0036_shared_cloud_pcs.sql"),
 ];
 
 /// What a commit survives.
