@@ -17,6 +17,7 @@ mod machine;
 mod place_under_review;
 mod power_off;
 mod power_on;
+mod prepare;
 mod provision;
 mod reboot;
 mod remove_image;
@@ -167,6 +168,7 @@ pub fn recipe(kind: Kind) -> &'static Recipe {
         Kind::DropRestorePoint => &drop_restore_point::RECIPE,
         Kind::DeployAgent => &deploy_agent::RECIPE,
         Kind::Provision => &provision::RECIPE,
+        Kind::Prepare => &prepare::RECIPE,
         Kind::Deprovision => &deprovision::RECIPE,
         Kind::ApplyPolicy => &apply_policy::RECIPE,
         Kind::ImportImage => &import_image::RECIPE,

@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 pub const ALERT_RULES_MAX: u64 = 100;
 /// Most alert records of a tenant; the oldest resolved ones are deleted first.
 pub const ALERT_RECORDS_MAX: usize = 500;
+/// Each rule has at most one active record, so that there is always a resolved one to delete.
+const _: () = assert!(ALERT_RECORDS_MAX as u64 > ALERT_RULES_MAX + SYSTEM_RULES.len() as u64);
 /// Counting stops here: an impact says at most this number.
 pub const ALERT_COUNT_MAX: usize = 10_000;
 

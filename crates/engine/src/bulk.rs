@@ -24,6 +24,13 @@ pub const BULK_CLOUD_PCS_MAX: usize = 5_000;
 /// Most bulk actions of a tenant with items that have not ended.
 pub const BULK_ACTIONS_OPEN_MAX: u64 = 100;
 
+/// Bulk actions that a tenant keeps; the oldest that have ended are deleted, with their items.
+/// Their actions stay.
+pub const BULK_ACTIONS_KEPT_MAX: u64 = 1_000;
+
+/// Most bulk actions that are deleted to accept one.
+const DELETIONS_MAX: u64 = 4;
+
 /// A bulk action to be accepted.
 #[derive(Clone, Debug)]
 pub struct NewBulkAction {
@@ -125,6 +132,10 @@ fn insert(tx: &mut Tx<'_>, asked: &RequestContext, bulk: &BulkAction, cloud_pcs:
     {
         let message = format!("There is no service plan '{plan}'. Choose one from the list of service plans.");
         return Err(Error::invalid(message));
+    }
+    let surplus = (tx.bulk_action_count(bulk.tenant_id)? + 1).saturating_sub(BULK_ACTIONS_KEPT_MAX);
+    for _ in 0..surplus.min(DELETIONS_MAX) {
+        tx.bulk_action_delete_oldest(bulk.tenant_id)?;
     }
     tx.bulk_action_insert(bulk, cloud_pcs)?;
     let entry = audit::asked_for(asked, bulk.created_at, AuditVerb::Create, resource(bulk))

@@ -76,7 +76,7 @@ impl Engine {
             if let Some(id) = action.cloud_pc_id()
                 && let Some(mut cloud_pc) = tx.cloud_pc(asked.tenant_id, id)?
             {
-                if let Kind::Provision | Kind::Deprovision = action.kind() {
+                if let Kind::Provision | Kind::Prepare | Kind::Deprovision = action.kind() {
                     end_unsuccessfully(&mut cloud_pc, &action, action.failure(), now);
                 } else {
                     cloud_pc.status = CloudPcStatus::Provisioned;
@@ -95,6 +95,13 @@ impl Engine {
 }
 
 fn cancel(tx: &mut Tx<'_>, action: &Action, asked: &RequestContext, now: Timestamp) -> Result<ActionId, Error> {
+    if action.kind() == Kind::DropRestorePoint && !action.state.is_final() {
+        let message = format!(
+            "Action {} drops the disk of a restore point that is deleted already, and cannot be canceled.",
+            action.id
+        );
+        return Err(too_late(message));
+    }
     match action.state {
         State::Pending => {
             // Written before the audit row of the action's end.

@@ -1,18 +1,20 @@
 //! Frontline Cloud PCs: those that are active at one time share the licences of their service plan.
 //!
 //! A Cloud PC takes a licence when its start is accepted, and gives it back when its stop is
-//! accepted or its start fails. Licences are counted in the transaction that takes one, so of two
-//! starts that race for the last licence one is refused.
+//! accepted or its start fails. A shared Cloud PC takes one when it is provisioned. Licences are
+//! counted in the transaction that takes one, so of two starts that race for the last licence one
+//! is refused.
 
 use cloudpc_model::{
-    Action, AuditEntry, CloudPc, CloudPcStatus, Error, ErrorKind, FrontlineAccessState, Kind, Params, Power, Product,
-    ServicePlanId, State, TenantId, Timestamp,
+    Action, CloudPc, CloudPcStatus, Error, ErrorKind, FrontlineAccessState, Kind, Power, Product, ServicePlanId, State,
+    TenantId, Timestamp,
 };
 use cloudpc_store::{ActionFilter, FrontlineActivation, Reader, StoreError, Tx};
 
-use crate::Engine;
-use crate::ledger::RequestContext;
-use crate::request::{Stamp, accept_unchecked};
+use crate::policy::{Assignment, Policy};
+
+/// Cloud PCs of one user each for each licence.
+pub const SEATS_PER_LICENSE: u64 = 3;
 
 /// Returns the number of licences of a service plan.
 ///
@@ -22,6 +24,36 @@ pub fn licenses(reader: &Reader<'_>, tenant: TenantId, plan: ServicePlanId) -> R
     let subscriptions = reader.subscription_list(tenant)?;
     let of_plan = subscriptions.iter().filter(|subscription| subscription.service_plan_id == plan);
     Ok(of_plan.map(|subscription| u64::from(subscription.units)).sum())
+}
+
+/// Returns the number of licences of a service plan for which there are Cloud PCs.
+///
+/// # Errors
+/// The store fails.
+pub fn assigned_licenses(reader: &Reader<'_>, tenant: TenantId, plan: ServicePlanId) -> Result<u64, StoreError> {
+    Ok(reader.shared_count(tenant, plan)? + reader.seat_count(tenant, plan)?.div_ceil(SEATS_PER_LICENSE))
+}
+
+/// Returns the number of licences of a service plan that can have a shared Cloud PC.
+pub(crate) fn free_licenses(reader: &Reader<'_>, tenant: TenantId, plan: ServicePlanId) -> Result<u64, StoreError> {
+    Ok(licenses(reader, tenant, plan)?.saturating_sub(assigned_licenses(reader, tenant, plan)?))
+}
+
+/// Returns whether an assignment of a frontline policy has a seat for another Cloud PC.
+pub(crate) fn has_free_seat(
+    reader: &Reader<'_>,
+    tenant: TenantId,
+    policy: &Policy,
+    assignment: &Assignment,
+    plan: ServicePlanId,
+) -> Result<bool, StoreError> {
+    let licenses = licenses(reader, tenant, plan)?.saturating_sub(reader.shared_count(tenant, plan)?);
+    if reader.seat_count(tenant, plan)? >= licenses.saturating_mul(SEATS_PER_LICENSE) {
+        return Ok(false);
+    }
+    let Some(licenses) = assignment.licenses_max else { return Ok(true) };
+    let taken = reader.seat_count_of(tenant, plan, &policy.id, &assignment.id)?;
+    Ok(taken < licenses.saturating_mul(SEATS_PER_LICENSE))
 }
 
 /// Returns whether a frontline Cloud PC could take a licence of a service plan now.
@@ -76,60 +108,29 @@ pub(crate) fn on_accept(tx: &mut Tx<'_>, cloud_pc: &CloudPc, kind: Kind, now: Ti
                 );
                 return Err(Error::new(ErrorKind::Conflict, "noLicensesAvailable", message));
             }
-            tx.frontline_activation_put(&FrontlineActivation {
-                tenant_id: tenant,
-                cloud_pc_id: id,
-                service_plan_id: plan,
-                since: now,
-            })?;
+            activate(tx, cloud_pc, now)?;
         }
         _ => {}
     }
     Ok(())
 }
 
-/// Releases the licence of a Cloud PC whose start did not succeed.
+/// Has a Cloud PC use a licence of its service plan.
+pub(crate) fn activate(tx: &mut Tx<'_>, cloud_pc: &CloudPc, now: Timestamp) -> Result<(), StoreError> {
+    tx.frontline_activation_put(&FrontlineActivation {
+        tenant_id: cloud_pc.tenant_id,
+        cloud_pc_id: cloud_pc.id,
+        service_plan_id: cloud_pc.service_plan_id,
+        since: now,
+    })
+}
+
+/// Releases the licence of a Cloud PC whose start or provisioning did not succeed.
 pub(crate) fn on_failure(tx: &mut Tx<'_>, action: &Action, cloud_pc: &CloudPc) -> Result<(), StoreError> {
     match (action.kind(), cloud_pc.product) {
-        (Kind::PowerOn, Product::Frontline) => tx.frontline_activation_delete(cloud_pc.tenant_id, cloud_pc.id),
+        (Kind::PowerOn | Kind::Provision, Product::Frontline) => {
+            tx.frontline_activation_delete(cloud_pc.tenant_id, cloud_pc.id)
+        }
         _ => Ok(()),
     }
-}
-
-impl Engine {
-    /// Ends the open sessions of a Cloud PC because its user has signed out, and writes `entry` to
-    /// the audit log. A frontline Cloud PC is stopped, and its licence released. Returns the number
-    /// of sessions; without one, nothing is done.
-    ///
-    /// # Errors
-    /// The store fails.
-    pub async fn sign_out(&self, cloud_pc: CloudPc, entry: AuditEntry) -> Result<usize, StoreError> {
-        let stamp = self.stamp();
-        let written = self.parts.store.write("session.signOut", move |tx| {
-            let ended = tx.remote_sessions_end(cloud_pc.tenant_id, cloud_pc.id, stamp.at)?;
-            if ended > 0 {
-                tx.audit_insert(&entry)?;
-                park(tx, &cloud_pc, stamp)?;
-            }
-            Ok::<_, StoreError>(ended)
-        });
-        let ended = written.await?;
-        self.work.wake.notify_one();
-        Ok(ended)
-    }
-}
-
-/// Stops a frontline Cloud PC that is active, and releases its licence. If another action is open,
-/// only the licence is released.
-fn park(tx: &mut Tx<'_>, cloud_pc: &CloudPc, stamp: Stamp) -> Result<(), StoreError> {
-    let (tenant, id) = (cloud_pc.tenant_id, cloud_pc.id);
-    if cloud_pc.product != Product::Frontline || tx.frontline_activation(tenant, id)?.is_none() {
-        return Ok(());
-    }
-    tx.frontline_activation_delete(tenant, id)?;
-    if tx.action_open_remote(tenant, &id.to_string())?.is_none() {
-        let system = RequestContext::system(tenant);
-        accept_unchecked(tx, &system, cloud_pc, Params::PowerOff, stamp)?;
-    }
-    Ok(())
 }

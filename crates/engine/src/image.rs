@@ -3,6 +3,8 @@
 use cloudpc_model::{CloudPc, GalleryImage, OsVersion, Params};
 use cloudpc_store::{Reader, StoreError};
 
+use crate::policy::policy_image;
+
 /// Returns the image of a reprovision: the one chosen on acceptance. Actions accepted by older
 /// versions carry no image; their image is chosen now.
 pub(crate) fn chosen(
@@ -17,19 +19,18 @@ pub(crate) fn chosen(
     }
 }
 
-/// Chooses the image for a reprovision: the Cloud PC's own, or the first gallery image with the
-/// requested operating system.
+/// Chooses the image for a reprovision: the present one of the Cloud PC's policy, or else the Cloud
+/// PC's own, or the first gallery image with the requested operating system.
 pub(crate) fn choose(
     reader: &Reader<'_>,
     cloud_pc: &CloudPc,
     wanted: Option<OsVersion>,
 ) -> Result<Option<GalleryImage>, StoreError> {
-    let own = reader.image(cloud_pc.tenant_id, &cloud_pc.image_id)?;
     let fits = |image: &GalleryImage| wanted.is_none_or(|wanted| image.os_version == wanted);
-    match own {
-        Some(image) if fits(&image) => Ok(Some(image)),
-        _ => {
-            Ok(reader.gallery_image_list(cloud_pc.tenant_id)?.into_iter().find(|image| wanted.is_some() && fits(image)))
+    for id in policy_image(reader, cloud_pc)?.iter().chain([&cloud_pc.image_id]) {
+        if let Some(image) = reader.image(cloud_pc.tenant_id, id)?.filter(fits) {
+            return Ok(Some(image));
         }
     }
+    Ok(reader.gallery_image_list(cloud_pc.tenant_id)?.into_iter().find(|image| wanted.is_some() && fits(image)))
 }

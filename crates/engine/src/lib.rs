@@ -27,6 +27,7 @@ mod request;
 mod review;
 mod rollout;
 mod run;
+mod sessions;
 mod snapshots;
 mod sync;
 mod target;
@@ -38,10 +39,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use alerts::{ALERT_COUNT_MAX, ALERT_RECORDS_MAX, ALERT_RULES_MAX, system_alert_rules};
-pub use bulk::{BULK_ACTIONS_OPEN_MAX, BULK_CLOUD_PCS_MAX, NewBulkAction};
+pub use bulk::{BULK_ACTIONS_KEPT_MAX, BULK_ACTIONS_OPEN_MAX, BULK_CLOUD_PCS_MAX, NewBulkAction};
 pub use deploy::{DeployReceipt, TARGETS_MAX};
 pub use faults::{Effect, FaultRule, Faults};
-pub use frontline::{access_state, has_free_license, licenses};
+pub use frontline::{SEATS_PER_LICENSE, access_state, assigned_licenses, has_free_license, licenses};
 pub use health::{RESTART_PAUSE_MIN, RESTARTS_MAX, RestartPolicy, WELL_TIME};
 pub use ledger::RequestContext;
 pub use license_wait::LICENSE_WAIT;
@@ -51,7 +52,8 @@ pub use policy::put_subscription;
 pub use request::check_resize;
 pub use review::{AZURE_ID_CHARS_MAX, ReviewRequest};
 pub use rollout::has_unapplied_update;
-pub use run::{BULK_RUNNING_MAX, SEATS_PER_LICENSE, entitle};
+pub use run::{BULK_RUNNING_MAX, entitle};
+pub use sessions::{end_watched_sessions, offered_cloud_pcs};
 
 /// Dependencies of the engine.
 #[derive(Clone)]

@@ -23,7 +23,8 @@ pub const LICENSE_WAIT: Duration = Duration::from_secs(48 * 3600);
 pub(crate) fn is_needed(reader: &Reader<'_>, cloud_pc: &CloudPc) -> Result<bool, StoreError> {
     let entitlement = reader.entitlement(cloud_pc.tenant_id, cloud_pc.id)?;
     let Some(sku) = entitlement.and_then(|entitlement| entitlement.sku_id) else { return Ok(false) };
-    let own = reader.license_assignments(cloud_pc.tenant_id, LicenseHolder::User(cloud_pc.user_id))?;
+    let Some(user) = cloud_pc.user_id else { return Ok(false) };
+    let own = reader.license_assignments(cloud_pc.tenant_id, LicenseHolder::User(user))?;
     Ok(!own.contains(&sku))
 }
 
@@ -40,7 +41,7 @@ pub(crate) fn begin(
     let status = CloudPcStatus::ResizePendingLicense;
     tx.cloud_pc_update(&CloudPc { status, modified_at: stamp.at, ..cloud_pc.clone() })?;
     // The user may have an unused licence already.
-    tx.provisioning_queue_put(cloud_pc.tenant_id, &[cloud_pc.user_id], stamp.at)
+    tx.provisioning_queue_put(cloud_pc.tenant_id, cloud_pc.user_id.as_slice(), stamp.at)
 }
 
 /// Fails a resize that was claimed while it still waited: its time is over.

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use crate::Engine;
 use crate::ledger::RequestContext;
+use crate::policy::resets_after_session;
 use crate::request::{Stamp, accept_unchecked, find};
+use crate::{frontline, sessions};
 
 /// Time during which a Cloud PC stays usable after its licence or assignment was taken away.
 pub const GRACE_PERIOD: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -57,7 +59,8 @@ impl Engine {
     }
 
     /// Accepts the provisioning of every Cloud PC of a policy that was never provisioned because
-    /// its provisioning failed. Safe to repeat.
+    /// its provisioning failed, and the preparation of every shared one that is not ready for its
+    /// next user because that failed. Safe to repeat.
     ///
     /// # Errors
     /// The store fails.
@@ -70,12 +73,16 @@ impl Engine {
                 let rng = SeededRng::new(seed);
                 let ids = tx.entitlement_cloud_pcs(asked.tenant_id, &policy, after, PROVISIONS_MAX)?;
                 for id in &ids {
-                    let failed = tx.cloud_pc(asked.tenant_id, *id)?.filter(|cloud_pc| {
-                        cloud_pc.status == CloudPcStatus::Failed && cloud_pc.provisioned_at.is_none()
-                    });
-                    if let Some(mut cloud_pc) = failed {
-                        let stamp = Stamp { at: now, tag_nonce: rng.next_u64() };
+                    let found = tx.cloud_pc(asked.tenant_id, *id)?;
+                    let failed = found.filter(|cloud_pc| cloud_pc.status == CloudPcStatus::Failed);
+                    let Some(mut cloud_pc) = failed else { continue };
+                    let stamp = Stamp { at: now, tag_nonce: rng.next_u64() };
+                    if cloud_pc.provisioned_at.is_none() {
                         accept_provision(tx, &asked, &mut cloud_pc, stamp)?;
+                    } else if cloud_pc.is_shared() {
+                        let reset = resets_after_session(tx, asked.tenant_id, &policy)?;
+                        sessions::prepare(tx, &mut cloud_pc, reset, stamp)?;
+                        tx.cloud_pc_update(&cloud_pc)?;
                     }
                 }
                 Ok::<_, StoreError>(ids.last().copied())
@@ -137,6 +144,9 @@ pub(crate) fn accept_provision(
     cloud_pc.power_observed = Power::PoweredOff;
     cloud_pc.modified_at = stamp.at;
     tx.cloud_pc_update(cloud_pc)?;
+    if cloud_pc.is_shared() {
+        frontline::activate(tx, cloud_pc, stamp.at)?;
+    }
     accept_unchecked(tx, asked, cloud_pc, Params::Provision, stamp)
 }
 

@@ -1,20 +1,19 @@
-//! Which maintenance windows apply to the Cloud PCs of a user.
+//! Which maintenance windows apply to a Cloud PC.
 
-use cloudpc_model::{DocumentKey, DocumentType, GroupId, MaintenanceSchedule, TenantId, UserId};
+use cloudpc_model::{CloudPc, DocumentKey, DocumentType, MaintenanceSchedule};
 use cloudpc_store::{Reader, StoreError};
 use serde::Deserialize as _;
 
-/// Returns the schedules of the maintenance windows that are assigned to a group of a user. Those
-/// of several windows apply together; without any, no window ever opens.
+use crate::policy::groups_of;
+
+/// Returns the schedules of the maintenance windows that are assigned to a group of a Cloud PC's
+/// user, or to the group that shares it. Those of several windows apply together; without any, no
+/// window ever opens.
 ///
 /// # Errors
 /// The store fails, or holds a schedule that no version of this program accepts.
-pub fn maintenance_schedules(
-    reader: &Reader<'_>,
-    tenant: TenantId,
-    user: UserId,
-) -> Result<Vec<MaintenanceSchedule>, StoreError> {
-    let groups: Vec<GroupId> = reader.user_groups(tenant, user)?.into_iter().map(|group| group.id).collect();
+pub fn maintenance_schedules(reader: &Reader<'_>, cloud_pc: &CloudPc) -> Result<Vec<MaintenanceSchedule>, StoreError> {
+    let (tenant, groups) = (cloud_pc.tenant_id, groups_of(reader, cloud_pc)?);
     let assignments = reader.document_assignments(tenant, DocumentType::CloudPcMaintenanceWindowAssignment, &groups)?;
     let mut schedules = Vec::new();
     for assigned in assignments.chunk_by(|a, b| a.key.parent == b.key.parent) {

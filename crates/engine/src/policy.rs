@@ -2,8 +2,8 @@
 //! Cloud PCs users get and how these are made.
 
 use cloudpc_model::{
-    Document, DocumentKey, DocumentType, GroupId, ImageId, Object, PolicySettingTypes, REGION_DEFAULT, Region,
-    ServicePlanId, TenantId, Timestamp, UserAccountType,
+    CloudPc, Document, DocumentKey, DocumentType, GroupId, ImageId, Object, PolicySettingTypes, ProvisioningType,
+    REGION_DEFAULT, Region, ServicePlanId, TenantId, Timestamp, UserAccountType, UserExperienceType,
 };
 use cloudpc_store::{Entitlement, PolicyValues, Reader, StoreError, Subscription, Tx, UserLicense};
 use serde_json::Value;
@@ -21,6 +21,19 @@ pub(crate) enum Supply {
     Licenses,
     /// A seat of the assignment.
     Seats,
+    /// A licence of the assignment. The Cloud PCs have no user.
+    Shared,
+}
+
+impl Supply {
+    /// Returns the type of the Cloud PCs.
+    pub fn provisioning_type(self) -> ProvisioningType {
+        match self {
+            Self::Licenses => ProvisioningType::Dedicated,
+            Self::Seats => ProvisioningType::SharedByUser,
+            Self::Shared => ProvisioningType::SharedByEntraGroup,
+        }
+    }
 }
 
 /// Settings of a policy that rollouts bring to existing Cloud PCs.
@@ -34,12 +47,8 @@ pub(crate) struct PolicySettings {
 
 impl PolicySettings {
     pub fn of(policy: &Document) -> Self {
-        let joins = policy.body.get("domainJoinConfigurations").and_then(Value::as_array);
-        let region = joins.and_then(|joins| joins.iter().find_map(|join| text(join.as_object()?, "regionName")));
-        Self {
-            region: region.filter(|name| *name != "automatic").map(str::to_owned),
-            single_sign_on: flag(&policy.body, "enableSingleSignOn"),
-        }
+        let region = join_property(&policy.body, "regionName").filter(|name| *name != "automatic");
+        Self { region: region.map(str::to_owned), single_sign_on: flag(&policy.body, "enableSingleSignOn") }
     }
 
     /// Returns the values of these settings only.
@@ -54,6 +63,7 @@ impl PolicySettings {
 /// A provisioning policy.
 #[derive(Debug)]
 pub(crate) struct Policy {
+    pub tenant_id: TenantId,
     pub id: String,
     pub name: String,
     pub supply: Supply,
@@ -61,6 +71,9 @@ pub(crate) struct Policy {
     pub region: String,
     pub single_sign_on: bool,
     pub naming_template: Option<String>,
+    pub user_experience_type: UserExperienceType,
+    /// Id of the on-premises connection; empty if none.
+    pub connection_id: String,
     local_admin: bool,
 }
 
@@ -117,10 +130,7 @@ impl Policies {
                 administrators.extend(assigned);
             }
         }
-        let settings = DocumentKey::new(DocumentType::CloudPcOrganizationSettings, "");
-        let settings = reader.document(tenant, &settings)?;
-        let account_type = settings.as_ref().and_then(|settings| text(&settings.body, "userAccountType")?.parse().ok());
-        let account_type = account_type.unwrap_or(UserAccountType::StandardUser);
+        let account_type = organization_account_type(reader, tenant)?;
         Ok(Self { assigned, administrators, restore_points, account_type })
     }
 
@@ -150,6 +160,81 @@ impl Policies {
             false => self.account_type,
         }
     }
+}
+
+/// Returns the account type of users where no policy or user setting has another.
+fn organization_account_type(reader: &Reader<'_>, tenant: TenantId) -> Result<UserAccountType, StoreError> {
+    let settings = DocumentKey::new(DocumentType::CloudPcOrganizationSettings, "");
+    let settings = reader.document(tenant, &settings)?;
+    let account_type = settings.as_ref().and_then(|settings| text(&settings.body, "userAccountType")?.parse().ok());
+    Ok(account_type.unwrap_or(UserAccountType::StandardUser))
+}
+
+/// An assignment whose group shares Cloud PCs.
+pub(crate) struct SharedAssignment {
+    pub policy: Policy,
+    pub assignment: Assignment,
+    /// Account type of whoever is connected.
+    pub account_type: UserAccountType,
+}
+
+/// Returns an assignment of a policy, if its group shares Cloud PCs.
+pub(crate) fn shared_assignment(
+    reader: &Reader<'_>,
+    tenant: TenantId,
+    policy: &str,
+    assignment: &str,
+) -> Result<Option<SharedAssignment>, StoreError> {
+    let key = DocumentKey::new(DocumentType::CloudPcProvisioningPolicy, policy);
+    let found = reader.document(tenant, &key)?.as_ref().and_then(self::policy);
+    let Some(found) = found.filter(|policy| policy.supply == Supply::Shared) else { return Ok(None) };
+    let key = DocumentKey::within(DocumentType::CloudPcProvisioningPolicyAssignment, policy, assignment);
+    let Some(assignment) = reader.document(tenant, &key)?.as_ref().and_then(self::assignment) else { return Ok(None) };
+    let account_type = match found.local_admin {
+        true => UserAccountType::Administrator,
+        false => organization_account_type(reader, tenant)?,
+    };
+    Ok(Some(SharedAssignment { policy: found, assignment, account_type }))
+}
+
+/// Returns the present image of the policy that made a Cloud PC; none if no policy did, or it is
+/// gone.
+pub(crate) fn policy_image(reader: &Reader<'_>, cloud_pc: &CloudPc) -> Result<Option<ImageId>, StoreError> {
+    let Some(entitlement) = reader.entitlement(cloud_pc.tenant_id, cloud_pc.id)? else { return Ok(None) };
+    let key = DocumentKey::new(DocumentType::CloudPcProvisioningPolicy, &entitlement.policy_id);
+    let policy = reader.document(cloud_pc.tenant_id, &key)?;
+    Ok(policy.as_ref().and_then(|policy| text(&policy.body, "imageId")).map(|id| ImageId(id.to_owned())))
+}
+
+/// Returns the group that shares a Cloud PC; none if its assignment is gone.
+pub(crate) fn sharing_group(reader: &Reader<'_>, cloud_pc: &CloudPc) -> Result<Option<GroupId>, StoreError> {
+    let Some(entitlement) = reader.entitlement(cloud_pc.tenant_id, cloud_pc.id)? else { return Ok(None) };
+    let Entitlement { policy_id, assignment_id, .. } = &entitlement;
+    let key = DocumentKey::within(DocumentType::CloudPcProvisioningPolicyAssignment, policy_id, assignment_id);
+    Ok(reader.document(cloud_pc.tenant_id, &key)?.as_ref().and_then(Document::assigned_group))
+}
+
+/// Returns the groups that a Cloud PC gets settings through: those of its user, or the one that
+/// shares it.
+pub(crate) fn groups_of(reader: &Reader<'_>, cloud_pc: &CloudPc) -> Result<Vec<GroupId>, StoreError> {
+    match cloud_pc.user_id {
+        _ if cloud_pc.is_shared() => Ok(sharing_group(reader, cloud_pc)?.into_iter().collect()),
+        Some(user) => Ok(reader.user_groups(cloud_pc.tenant_id, user)?.into_iter().map(|group| group.id).collect()),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Returns the ids of a policy's assignments.
+pub(crate) fn assignment_ids(reader: &Reader<'_>, tenant: TenantId, policy: &str) -> Result<Vec<String>, StoreError> {
+    let found = documents(reader, tenant, DocumentType::CloudPcProvisioningPolicyAssignment, policy)?;
+    Ok(found.into_iter().map(|assignment| assignment.key.id).collect())
+}
+
+/// Returns whether a policy has the disk of a shared Cloud PC replaced after each session.
+pub(crate) fn resets_after_session(reader: &Reader<'_>, tenant: TenantId, policy: &str) -> Result<bool, StoreError> {
+    let key = DocumentKey::new(DocumentType::CloudPcProvisioningPolicy, policy);
+    let policy = reader.document(tenant, &key)?;
+    Ok(policy.is_some_and(|policy| text(&policy.body, "snapshotResetMode") == Some("enabled")))
 }
 
 /// Returns the licences that no Cloud PC uses.
@@ -190,6 +275,18 @@ pub fn put_subscription(tx: &mut Tx<'_>, subscription: &Subscription, now: Times
         return Ok(());
     }
     tx.provisioning_queue_put_pending(tenant, subscription.sku_id, now)?;
+    queue_seats(tx, tenant, subscription.service_plan_id, now)
+}
+
+/// Queues who may get a licence or seat of a service plan that became free: members of frontline
+/// assignments, and groups that share Cloud PCs.
+pub(crate) fn queue_seats(
+    tx: &mut Tx<'_>,
+    tenant: TenantId,
+    plan: ServicePlanId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.shared_assignment_put_waiting(tenant)?;
     for document in documents(tx, tenant, DocumentType::CloudPcProvisioningPolicy, "")? {
         if policy(&document).is_none_or(|policy| policy.supply != Supply::Seats) {
             continue;
@@ -197,7 +294,7 @@ pub fn put_subscription(tx: &mut Tx<'_>, subscription: &Subscription, now: Times
         let kind = DocumentType::CloudPcProvisioningPolicyAssignment;
         let assignments = documents(tx, tenant, kind, &document.key.id)?;
         for assignment in assignments.iter().filter_map(assignment) {
-            if assignment.service_plan_id == Some(subscription.service_plan_id) {
+            if assignment.service_plan_id == Some(plan) {
                 tx.provisioning_queue_put_members(tenant, assignment.group_id, now)?;
             }
         }
@@ -224,16 +321,19 @@ fn documents(
     }
 }
 
-/// Reads a policy; none if it is of a type that gives Cloud PCs to no single user.
+/// Reads a policy; none if it is of a type that provisions nothing.
 fn policy(document: &Document) -> Option<Policy> {
     let body = &document.body;
     let supply = match text(body, "provisioningType") {
         None | Some("dedicated") => Supply::Licenses,
         Some("shared" | "sharedByUser") => Supply::Seats,
+        Some("sharedByEntraGroup") => Supply::Shared,
         Some(_) => return None,
     };
     let settings = PolicySettings::of(document);
+    let experience = text(body, "userExperienceType").and_then(|name| name.parse().ok());
     Some(Policy {
+        tenant_id: document.tenant_id,
         id: document.key.id.clone(),
         name: text(body, "displayName").unwrap_or_default().to_owned(),
         supply,
@@ -241,6 +341,8 @@ fn policy(document: &Document) -> Option<Policy> {
         region: settings.region.unwrap_or_else(|| region(body).to_owned()),
         single_sign_on: settings.single_sign_on,
         naming_template: text(body, "cloudPcNamingTemplate").map(str::to_owned),
+        user_experience_type: experience.unwrap_or(UserExperienceType::CloudPc),
+        connection_id: connection_id(document),
         local_admin: flag(body, "localAdminEnabled"),
     })
 }
@@ -248,12 +350,23 @@ fn policy(document: &Document) -> Option<Policy> {
 /// Returns the region of a policy's Cloud PCs: the one that it names, or else one of the region
 /// group that it names.
 fn region(policy: &Object) -> &str {
-    let joins = policy.get("domainJoinConfigurations").and_then(Value::as_array);
-    let named = |property| joins.and_then(|joins| joins.iter().find_map(|join| text(join.as_object()?, property)));
-    match named("regionName").filter(|name| *name != "automatic") {
+    match join_property(policy, "regionName").filter(|name| *name != "automatic") {
         Some(name) => name,
-        None => named("regionGroup").and_then(Region::of_group).map_or(REGION_DEFAULT, |region| region.name),
+        None => {
+            join_property(policy, "regionGroup").and_then(Region::of_group).map_or(REGION_DEFAULT, |region| region.name)
+        }
     }
+}
+
+/// Returns the id of the on-premises connection of a policy; empty if it has none.
+pub(crate) fn connection_id(policy: &Document) -> String {
+    join_property(&policy.body, "onPremisesConnectionId").map(DocumentKey::fold).unwrap_or_default()
+}
+
+/// Returns a property of the first of a policy's domain joins that has it.
+fn join_property<'a>(policy: &'a Object, property: &str) -> Option<&'a str> {
+    let joins = policy.get("domainJoinConfigurations").and_then(Value::as_array)?;
+    joins.iter().find_map(|join| text(join.as_object()?, property))
 }
 
 /// Returns the interval of automatic restore points of a user setting.

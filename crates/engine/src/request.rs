@@ -7,8 +7,8 @@
 //! once.
 
 use cloudpc_model::{
-    ActionId, Admission, AuditEntry, CloudPc, CloudPcId, Denial, Error, ErrorKind, Kind, Params, ServicePlanId, State,
-    TenantId, Timestamp, admit,
+    Action, ActionId, Admission, AuditEntry, CloudPc, CloudPcId, Denial, Error, ErrorKind, Kind, Params, ServicePlanId,
+    State, TenantId, Timestamp, admit,
 };
 use cloudpc_store::{ActionFilter, NewAction, Reader, StoreError, Tx};
 
@@ -24,6 +24,13 @@ const ACTIONS_SEEN: usize = 100;
 pub(crate) struct Stamp {
     pub at: Timestamp,
     pub tag_nonce: u64,
+}
+
+impl Stamp {
+    /// Returns the stamp of an action that is accepted because another one has ended.
+    pub fn following(action: &Action, now: Timestamp) -> Self {
+        Self { at: now, tag_nonce: action.tag_nonce.unwrap_or_default() }
+    }
 }
 
 impl Engine {
@@ -243,9 +250,9 @@ fn validate(tx: &Tx<'_>, cloud_pc: &CloudPc, params: &mut Params) -> Result<(), 
         }
         Params::Undo { .. } => return Err(Error::invalid("'undo' takes no action id.")),
         Params::DeployAgent { .. } => return Err(Error::invalid("Agents are deployed through an external partner.")),
-        Params::Provision | Params::Deprovision | Params::ApplyPolicy { .. } => {
+        Params::Provision | Params::Prepare { .. } | Params::Deprovision | Params::ApplyPolicy { .. } => {
             return Err(Error::invalid(
-                "Cloud PCs are provisioned, deprovisioned and given the settings of policies through these policies.",
+                "Cloud PCs are provisioned, prepared, deprovisioned and given the settings of policies through these policies.",
             ));
         }
         Params::TakeRestorePoint { .. } | Params::DropRestorePoint { .. } => {
@@ -256,6 +263,11 @@ fn validate(tx: &Tx<'_>, cloud_pc: &CloudPc, params: &mut Params) -> Result<(), 
         }
         Params::ImportImage { .. } | Params::RemoveImage | Params::CheckConnection => {
             return Err(Error::invalid("This action does not work on a Cloud PC."));
+        }
+        Params::ChangeUserAccountType { .. } if cloud_pc.is_shared() => {
+            return Err(Error::invalid(
+                "A shared Cloud PC has no user of its own. Change 'localAdminEnabled' of its policy, then reprovision it.",
+            ));
         }
         Params::Reboot
         | Params::PowerOn
@@ -345,6 +357,7 @@ fn with_changes(entry: AuditEntry, cloud_pc: &CloudPc, params: &Params) -> Audit
         | Params::Troubleshoot
         | Params::DeployAgent { .. }
         | Params::Provision
+        | Params::Prepare { .. }
         | Params::Deprovision
         | Params::ImportImage { .. }
         | Params::RemoveImage

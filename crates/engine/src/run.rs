@@ -12,9 +12,13 @@ mod attempt;
 mod bulk_actions;
 mod entitle;
 mod keep;
+mod new_cloud_pc;
 mod provisioning;
+mod reconcile;
 mod rollouts;
+mod shared;
 mod store_retry;
+mod tenant_turns;
 mod turn;
 mod watch;
 mod work;
@@ -30,7 +34,6 @@ use crate::Engine;
 use attempt::Attempt;
 pub use bulk_actions::BULK_RUNNING_MAX;
 pub use entitle::entitle;
-pub use provisioning::SEATS_PER_LICENSE;
 use store_retry::StoreRetry;
 pub(crate) use turn::end_unstarted;
 use turn::{ActionTurn, NextStep, TurnLog};
@@ -118,6 +121,7 @@ impl Engine {
         }
         let due = self.parts.store.read(move |reader| {
             let reconciles = !reader.provisioning_queue_next(1)?.is_empty()
+                || reader.shared_assignment_next(None)?.is_some()
                 || reader.rollout_due(None)?.is_some()
                 || reader.bulk_action_due(None, now)?.is_some()
                 || reader.alert_evaluation_next(None)?.is_some();

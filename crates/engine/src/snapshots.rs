@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::Engine;
 use crate::ledger::RequestContext;
-use crate::policy::Policies;
+use crate::policy::{Policies, groups_of};
 use crate::request::{Stamp, accept_unchecked};
 
 /// Most automatic restore points accepted in one transaction.
@@ -63,6 +63,8 @@ pub(crate) fn schedule(
 ) -> Result<(), StoreError> {
     for cloud_pc in tx.cloud_pc_list(tenant, Some(user), None, usize::MAX)? {
         match interval {
+            // Not its user's: it gets none.
+            _ if cloud_pc.is_shared() => {}
             Some(interval) => tx.restore_point_schedule(tenant, cloud_pc.id, now + interval)?,
             None => tx.restore_point_unschedule(tenant, cloud_pc.id)?,
         }
@@ -77,7 +79,7 @@ pub(crate) fn take_due(tx: &mut Tx<'_>, rng: &cloudpc_model::SeededRng, now: Tim
     for (tenant, id, _) in tx.restore_points_due(now, DUE_MAX)? {
         tx.restore_point_unschedule(tenant, id)?;
         let Some(cloud_pc) = tx.cloud_pc(tenant, id)? else { continue };
-        let groups: HashSet<_> = tx.user_groups(tenant, cloud_pc.user_id)?.into_iter().map(|group| group.id).collect();
+        let groups: HashSet<_> = groups_of(tx, &cloud_pc)?.into_iter().collect();
         let Some(interval) = Policies::read(tx, tenant, &groups)?.restore_point_interval(&groups) else { continue };
         tx.restore_point_schedule(tenant, id, now + interval)?;
         if is_takeable(tx, &cloud_pc)? {

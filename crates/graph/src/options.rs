@@ -8,6 +8,7 @@ mod search;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::edm::{Property, ResponseShape, TypeRef};
+use crate::filter::FILTER_BYTES_MAX;
 use crate::resolve::{Method, decode};
 use crate::{Edm, Filter, GraphError, Operation, OperationKind, Version};
 
@@ -121,6 +122,11 @@ impl QueryOptions {
                 Some(filter) => format!("({filter}) and {search}"),
                 None => search,
             };
+            if both.len() > FILTER_BYTES_MAX {
+                let with = if options.filter_text.is_some() { " together with $filter" } else { "" };
+                let surplus = both.len() - FILTER_BYTES_MAX;
+                return Err(invalid("search", &format!("it has {surplus} bytes too many{with}")));
+            }
             options.set(applied, "filter", &both)?;
         }
         Ok(options)

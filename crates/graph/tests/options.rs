@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what cannot be read fails the test")]
 
+use cloudpc_graph::filter::FILTER_BYTES_MAX;
 use cloudpc_graph::{Edm, Method, QueryOptions, Version};
 
 /// Parses the options of `GET path?query`; returns them, or the error, in one line.
@@ -334,4 +335,19 @@ fn expansion_is_rejected_where_there_are_navigation_properties() {
     $expand=
         400 BadRequest: The query option '$expand' is invalid: expansion is not supported; request the related resource by its own path. [$expand]
     "#);
+}
+
+#[test]
+fn a_search_that_is_too_long_is_named() {
+    let path = "/deviceManagement/virtualEndpoint/cloudPCs";
+    let filter = "displayName%20eq%20'a'";
+    let search = |count: usize| format!("$search={}", "a".repeat(count));
+    let most = FILTER_BYTES_MAX - "contains(tolower(displayName),'')".len();
+    let read = |query: String| parsed(Version::Beta, &format!("{path}?{query}"));
+    assert!(read(search(most)).starts_with("filter"));
+    let refused = read(search(most + 1));
+    assert!(refused.contains("'$search' is invalid: it has 1 bytes too many."), "{refused}");
+    assert!(refused.ends_with("[$search]"), "{refused}");
+    let refused = read(format!("$filter={filter}&{}", search(most)));
+    assert!(refused.contains("too many together with $filter."), "{refused}");
 }

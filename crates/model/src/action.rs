@@ -84,6 +84,8 @@ pub enum Kind {
     PlaceUnderReview,
     DeployAgent,
     Provision,
+    /// Makes a shared Cloud PC ready for its next user.
+    Prepare,
     Deprovision,
     ApplyPolicy,
     /// Takes an automatic restore point.
@@ -106,6 +108,7 @@ impl Kind {
             self,
             Self::DeployAgent
                 | Self::Provision
+                | Self::Prepare
                 | Self::Deprovision
                 | Self::ApplyPolicy
                 | Self::TakeRestorePoint
@@ -149,6 +152,7 @@ impl Kind {
             | Self::PlaceUnderReview
             | Self::DeployAgent
             | Self::Provision
+            | Self::Prepare
             | Self::Deprovision
             | Self::ApplyPolicy
             | Self::TakeRestorePoint
@@ -222,6 +226,10 @@ pub enum Params {
         agent: AgentSetting,
     },
     Provision,
+    Prepare {
+        /// Whether the disk is replaced with a new one from the image.
+        reset: bool,
+    },
     Deprovision,
     /// Values of the policy when the action was accepted; none: the Cloud PC keeps its own.
     ApplyPolicy {
@@ -258,6 +266,7 @@ impl Params {
             Self::DropRestorePoint { .. } => Kind::DropRestorePoint,
             Self::DeployAgent { .. } => Kind::DeployAgent,
             Self::Provision => Kind::Provision,
+            Self::Prepare { .. } => Kind::Prepare,
             Self::Deprovision => Kind::Deprovision,
             Self::ApplyPolicy { .. } => Kind::ApplyPolicy,
             Self::ImportImage { .. } => Kind::ImportImage,

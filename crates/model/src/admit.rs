@@ -58,6 +58,7 @@ fn allows(status: CloudPcStatus, kind: Kind) -> bool {
         | CloudPcStatus::ResizePendingLicense
         | CloudPcStatus::MovingRegion
         | CloudPcStatus::ModifyingSingleSignOn
-        | CloudPcStatus::RefreshPolicyConfiguration => false,
+        | CloudPcStatus::RefreshPolicyConfiguration
+        | CloudPcStatus::Preparing => false,
     }
 }

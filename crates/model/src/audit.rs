@@ -189,6 +189,8 @@ pub enum AuditVerb {
     SetReviewStatus,
     DeployAgent,
     Provision,
+    /// A shared Cloud PC, for its next user.
+    Prepare,
     Deprovision,
     /// To existing Cloud PCs; the rows of these have the same verb.
     ApplyPolicy,
@@ -272,6 +274,7 @@ impl AuditVerb {
             | Self::ChangeUserAccountType
             | Self::SetDeviceName
             | Self::PlaceUnderReview
+            | Self::Prepare
             | Self::SetReviewStatus
             | Self::DeployAgent
             | Self::ApplyPolicy
@@ -326,6 +329,7 @@ impl From<Kind> for AuditVerb {
             Kind::DropRestorePoint => Self::DropRestorePoint,
             Kind::DeployAgent => Self::DeployAgent,
             Kind::Provision => Self::Provision,
+            Kind::Prepare => Self::Prepare,
             Kind::Deprovision => Self::Deprovision,
             Kind::ApplyPolicy => Self::ApplyPolicy,
             Kind::ImportImage => Self::ImportImage,

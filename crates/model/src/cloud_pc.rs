@@ -23,9 +23,9 @@ pub struct CloudPc {
     pub display_name: String,
     /// Device name, e.g. `CPC-ada-4F7Q2`.
     pub managed_device_name: String,
-    /// Assigned user.
-    pub user_id: UserId,
-    /// User principal name of the assigned user, e.g. `ada@contoso.test`.
+    /// Assigned user; of a shared Cloud PC, the user who is connected, if anyone is.
+    pub user_id: Option<UserId>,
+    /// User principal name of that user, e.g. `ada@contoso.test`; empty if there is none.
     pub user_principal_name: String,
     /// Service plan (size).
     pub service_plan_id: ServicePlanId,
@@ -41,6 +41,14 @@ pub struct CloudPc {
     pub single_sign_on: bool,
     /// Product type.
     pub product: Product,
+    /// Who uses it.
+    pub provisioning_type: ProvisioningType,
+    /// What its user sees.
+    pub user_experience_type: UserExperienceType,
+    /// Since when the present user of a shared Cloud PC is connected.
+    pub session_started_at: Option<Timestamp>,
+    /// Id of the on-premises connection that it was provisioned with; empty if none.
+    pub on_premises_connection_id: String,
     /// Life cycle status.
     pub status: CloudPcStatus,
     /// Status before the action in progress, if that action makes the Cloud PC unusable.
@@ -85,6 +93,20 @@ impl CloudPc {
             (InGracePeriod, None) => Provisioned,
             (other, _) => other,
         };
+    }
+
+    /// Returns whether the Cloud PC belongs to a group, whose members take turns on it.
+    pub fn is_shared(&self) -> bool {
+        self.provisioning_type == ProvisioningType::SharedByEntraGroup
+    }
+
+    /// Returns whether a user can be connected to a shared Cloud PC that no user has now.
+    pub fn is_free(&self) -> bool {
+        use CloudPcStatus::{Provisioned, ProvisionedWithWarnings};
+        self.is_shared()
+            && self.user_id.is_none()
+            && matches!(self.status, Provisioned | ProvisionedWithWarnings)
+            && self.power_intended == Power::Running
     }
 
     /// Returns whether a resize of the Cloud PC waits for a licence of the new size.
@@ -150,6 +172,8 @@ pub enum CloudPcStatus {
     ModifyingSingleSignOn,
     /// Being given several settings of its policy.
     RefreshPolicyConfiguration,
+    /// A shared Cloud PC that is made ready for its next user.
+    Preparing,
 }
 
 impl CloudPcStatus {
@@ -199,6 +223,30 @@ pub enum Product {
     Business,
     /// Shared licences; may be powered on and off.
     Frontline,
+}
+
+/// `cloudPcProvisioningType`, limited to the members in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr, Serialize, Deserialize)]
+#[strum(serialize_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub enum ProvisioningType {
+    /// One user, who has a licence.
+    Dedicated,
+    /// One user, who takes a licence while connected.
+    SharedByUser,
+    /// The members of a group, one at a time. Uses a licence at all times.
+    SharedByEntraGroup,
+}
+
+/// `cloudPcUserExperienceType`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, EnumString, IntoStaticStr, Serialize, Deserialize)]
+#[strum(serialize_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub enum UserExperienceType {
+    /// The desktop of the machine.
+    CloudPc,
+    /// Applications that the machine runs.
+    CloudApp,
 }
 
 /// `cloudPcOperatingSystem`.

@@ -42,8 +42,8 @@ pub use bulk::{
 };
 pub use change::{Change, ChangeKind, EntityType};
 pub use cloud_pc::{
-    CloudPc, CloudPcStatus, FrontlineAccessState, GalleryImage, OsVersion, Power, Product, ServicePlan, Snapshot,
-    SnapshotType, StatusDetail, UserAccountType,
+    CloudPc, CloudPcStatus, FrontlineAccessState, GalleryImage, OsVersion, Power, Product, ProvisioningType,
+    ServicePlan, Snapshot, SnapshotType, StatusDetail, UserAccountType, UserExperienceType,
 };
 pub use document::{Document, DocumentKey, DocumentReference, DocumentType, Object, ReferenceStrength};
 pub use error::{Error, ErrorKind};
@@ -56,7 +56,7 @@ pub use maintenance::{
     MAINTENANCE_WINDOW_MIN, MaintenanceDays, MaintenanceSchedule, MaintenanceWindow, MaintenanceWindowTooShort,
     next_maintenance_window, open_maintenance_window,
 };
-pub use naming::{NAMING_TEMPLATE_DEFAULT, NamingTemplate};
+pub use naming::{NAMING_TEMPLATE_DEFAULT, NAMING_TEMPLATE_SHARED, NamingTemplate};
 pub use partner::{AgentSetting, ConnectionStatus, Partner};
 pub use region::{REGION_DEFAULT, REGIONS, Region};
 pub use retention::{

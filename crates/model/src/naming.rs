@@ -8,6 +8,9 @@ const LETTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 /// Template of Cloud PCs whose policy has none.
 pub const NAMING_TEMPLATE_DEFAULT: &str = "CPC-%USERNAME:5%-%RAND:5%";
 
+/// Template of shared Cloud PCs, which have no user, whose policy has none.
+pub const NAMING_TEMPLATE_SHARED: &str = "CPC-%RAND:5%";
+
 /// A template of names of Cloud PCs.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NamingTemplate<'a>(Vec<NamePart<'a>>);
@@ -130,5 +133,6 @@ mod tests {
         assert_eq!(name.len(), 12);
         assert_ne!(name, template.name("a.da@contoso.test", &SeededRng::new(2)));
         assert!(NamingTemplate::parse(NAMING_TEMPLATE_DEFAULT).is_ok());
+        assert!(NamingTemplate::parse(NAMING_TEMPLATE_SHARED).is_ok());
     }
 }

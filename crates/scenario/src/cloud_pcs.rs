@@ -3,8 +3,8 @@
 use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_engine::GRACE_PERIOD;
 use cloudpc_model::{
-    CloudPc, CloudPcId, CloudPcStatus, DocumentKey, Error, GalleryImage, ManagedDeviceId, Power, REGION_DEFAULT,
-    ServicePlan, Timestamp, UserAccountType,
+    CloudPc, CloudPcId, CloudPcStatus, DocumentKey, Error, GalleryImage, ManagedDeviceId, Power, Product,
+    ProvisioningType, REGION_DEFAULT, ServicePlan, Timestamp, UserAccountType, UserExperienceType,
 };
 use cloudpc_store::{Entitlement, User};
 use toml::value::Datetime;
@@ -66,11 +66,21 @@ impl Lookup<'_> {
         if !(1..=NAME_CHARS_MAX).contains(&chars) {
             return Err(invalid(&place, format!("its name has {chars} characters; expected 1 to {NAME_CHARS_MAX}")));
         }
-        let user = self.user(&entry.user, &place)?;
+        let user = entry.user.as_deref().map(|name| self.user(name, &place)).transpose()?;
         let plan = self.service_plan(&entry.service_plan, &place)?;
         let image = self.image(entry.image.as_deref(), &place)?;
         let derive = |what| self.within.derived(what, &entry.name);
         let time = |value: Option<Datetime>| value.map(|value| timestamp(value, &place)).transpose();
+        let user_principal_name = user.map(|user| user.user_principal_name.clone()).unwrap_or_default();
+        let product = entry.product.unwrap_or(plan.product);
+        let provisioning_type = match user {
+            Some(_) if product == Product::Frontline => ProvisioningType::SharedByUser,
+            Some(_) => ProvisioningType::Dedicated,
+            None if product == Product::Frontline => ProvisioningType::SharedByEntraGroup,
+            None => {
+                return Err(invalid(&place, "it has no user; only a Frontline Cloud PC that a group shares has none"));
+            }
+        };
         let provisioned = !matches!(entry.status, CloudPcStatus::NotProvisioned | CloudPcStatus::Failed);
         let in_grace = entry.status == CloudPcStatus::InGracePeriod;
         let cloud_pc = CloudPc {
@@ -80,10 +90,10 @@ impl Lookup<'_> {
             aad_device_id: entry.aad_device_id.unwrap_or_else(|| derive("aadDevice")),
             managed_device_name: entry
                 .managed_device_name
-                .unwrap_or_else(|| device_name(&user.user_principal_name, derive("deviceName"))),
+                .unwrap_or_else(|| device_name(&user_principal_name, derive("deviceName"))),
             display_name: entry.name.clone(),
-            user_id: user.id,
-            user_principal_name: user.user_principal_name.clone(),
+            user_id: user.map(|user| user.id),
+            user_principal_name,
             service_plan_id: plan.id,
             image_id: image.id.clone(),
             provisioning_policy_id: match entry.provisioning_policy.as_str() {
@@ -93,7 +103,11 @@ impl Lookup<'_> {
             provisioning_policy_name: entry.provisioning_policy,
             region: entry.region.unwrap_or_else(|| REGION_DEFAULT.to_owned()),
             single_sign_on: entry.single_sign_on,
-            product: entry.product.unwrap_or(plan.product),
+            product,
+            provisioning_type,
+            user_experience_type: entry.user_experience_type.unwrap_or(UserExperienceType::CloudPc),
+            session_started_at: None,
+            on_premises_connection_id: String::new(),
             status: entry.status,
             status_before: None,
             status_detail: entry.status_detail,
@@ -165,9 +179,10 @@ pub(super) fn members<'a>(
             managed_device_name: None,
             aad_device_id: None,
             name: fleet.name.replace("{number}", &format!("{:0width$}", index + 1)),
-            user: user.clone(),
+            user: Some(user.clone()),
             service_plan: fleet.service_plans[turn % fleet.service_plans.len()].clone(),
             product: None,
+            user_experience_type: None,
             image: fleet.image.clone(),
             os_version: None,
             user_account_type: None,

@@ -3,7 +3,8 @@
 use cloudpc_drivers::sim::ScriptedCondition;
 use cloudpc_engine::{Effect, FaultRule};
 use cloudpc_model::{
-    CloudPc, CloudPcId, CloudPcStatus, DocumentType, GalleryImage, Partner, ServicePlan, TenantId, Timestamp,
+    CloudPc, CloudPcId, CloudPcStatus, DocumentType, GalleryImage, Partner, ProvisioningType, ServicePlan, TenantId,
+    Timestamp, UserExperienceType,
 };
 use cloudpc_store::{Entitlement, LicenseHolder, Reader, StoreError, User};
 use std::collections::HashMap;
@@ -35,7 +36,8 @@ fn tenant(
 ) -> Result<file::TenantEntry, StoreError> {
     let users = users(reader, id)?;
     let mut entries = Vec::with_capacity(users.len());
-    let mut entitlements = HashMap::new();
+    let shared = reader.shared_entitlement_list(id)?;
+    let mut entitlements: HashMap<_, _> = shared.into_iter().map(|held| (held.cloud_pc_id, held)).collect();
     for found in users {
         entitlements.extend(reader.entitlement_list(id, found.id)?.into_iter().map(|held| (held.cloud_pc_id, held)));
         let licenses = directory::licenses(reader, id, LicenseHolder::User(found.id))?;
@@ -119,6 +121,7 @@ fn cloud_pc(pc: CloudPc, busy: bool, scripted_condition: ScriptedCondition) -> f
         CloudPcStatus::Deprovisioning if pc.status_before.is_some() => CloudPcStatus::InGracePeriod,
         status if status.is_policy_change() => pc.status_before.unwrap_or(CloudPcStatus::Provisioned),
         CloudPcStatus::ResizePendingLicense => CloudPcStatus::Provisioned,
+        CloudPcStatus::Preparing => pc.status_before.unwrap_or(CloudPcStatus::Provisioned),
         CloudPcStatus::Provisioning | CloudPcStatus::Resizing | CloudPcStatus::Restoring if busy => {
             CloudPcStatus::Provisioned
         }
@@ -130,9 +133,12 @@ fn cloud_pc(pc: CloudPc, busy: bool, scripted_condition: ScriptedCondition) -> f
         managed_device_name: Some(pc.managed_device_name),
         aad_device_id: Some(pc.aad_device_id),
         name: pc.display_name,
-        user: pc.user_principal_name,
+        // Sessions are not saved.
+        user: Some(pc.user_principal_name).filter(|_| pc.provisioning_type != ProvisioningType::SharedByEntraGroup),
         service_plan: pc.service_plan_id.to_string(),
         product: Some(pc.product),
+        user_experience_type: (pc.user_experience_type != UserExperienceType::CloudPc)
+            .then_some(pc.user_experience_type),
         image: Some(pc.image_id.0),
         os_version: Some(pc.os_version),
         user_account_type: Some(pc.user_account_type),

@@ -3,7 +3,7 @@
 //! Unknown keys are rejected, so that a misspelt key is an error.
 
 use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition};
-use cloudpc_model::{CloudPcStatus, Kind, OsVersion, Product, StatusDetail, UserAccountType};
+use cloudpc_model::{CloudPcStatus, Kind, OsVersion, Product, StatusDetail, UserAccountType, UserExperienceType};
 use serde::{Deserialize, Serialize};
 use toml::value::Datetime;
 use uuid::Uuid;
@@ -217,13 +217,16 @@ pub(super) struct CloudPcEntry {
     pub aad_device_id: Option<Uuid>,
     /// Display name.
     pub name: String,
-    /// Name of the user.
-    pub user: String,
+    /// Name of the user; none for a Frontline Cloud PC that a group shares.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// Name or id of the service plan.
     pub service_plan: String,
     /// Edition; by default that of the service plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub product: Option<Product>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_experience_type: Option<UserExperienceType>,
     /// Id of the gallery image; by default the tenant's first image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,

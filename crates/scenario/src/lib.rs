@@ -23,8 +23,8 @@ use cloudpc_drivers::MachineSpec;
 use cloudpc_drivers::sim::{Artifact, Pace, ScriptedCondition, SimClock, SimDriver};
 use cloudpc_engine::{Engine, FaultRule, Faults, entitle};
 use cloudpc_identity::{hash_password, installation};
-use cloudpc_model::{Clock, CloudPcId, Error, ErrorKind, Rng, TenantId, Timestamp};
-use cloudpc_store::{Reader, Store, StoreError, Tx};
+use cloudpc_model::{Clock, CloudPc, CloudPcId, Error, ErrorKind, Rng, TenantId, Timestamp};
+use cloudpc_store::{FrontlineActivation, Reader, Store, StoreError, Tx};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -142,7 +142,7 @@ impl Fleet {
             .write("fleet.load", move |tx| {
                 check_owner_app(tx, &resolved)?;
                 replace(tx, &resolved, &documents)?;
-                unqueue_users(tx)?;
+                clear_queues(tx)?;
                 tx.setting_put(CONDITIONS, &conditions)?;
                 Ok::<_, Error>(tx.setting_put(PENDING, &pending)?)
             })
@@ -244,14 +244,30 @@ fn replace(tx: &mut Tx<'_>, resolved: &ResolvedScenario, write: &DocumentWriter)
         tenant.cloud_pcs.iter().try_for_each(|cloud_pc| tx.cloud_pc_insert(cloud_pc))?;
         tenant.entitlements.iter().try_for_each(|entitlement| tx.entitlement_insert(entitlement))?;
         entitle(tx, tenant.id, &tenant.cloud_pcs_to_entitle())?;
+        activate_shared(tx, &tenant.cloud_pcs, resolved.at)?;
         tenant.partners.iter().try_for_each(|partner| tx.partner_insert(partner))?;
     }
     Ok(())
 }
 
-/// Takes all users out of the reconciler's queue until the load ends: the simulation is emptied
-/// after the commit, and a machine that the reconciler made before would be lost.
-fn unqueue_users(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+/// Has the shared Cloud PCs use their licences.
+fn activate_shared(tx: &mut Tx<'_>, cloud_pcs: &[CloudPc], now: Timestamp) -> Result<(), StoreError> {
+    for cloud_pc in cloud_pcs.iter().filter(|cloud_pc| cloud_pc.is_shared()) {
+        tx.frontline_activation_put(&FrontlineActivation {
+            tenant_id: cloud_pc.tenant_id,
+            cloud_pc_id: cloud_pc.id,
+            service_plan_id: cloud_pc.service_plan_id,
+            since: now,
+        })?;
+    }
+    Ok(())
+}
+
+/// Takes all users and assignments out of the reconciler's queues until the load ends: the
+/// simulation is emptied after the commit, and a machine that the reconciler made before would be
+/// lost.
+fn clear_queues(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    tx.shared_assignment_clear()?;
     loop {
         let queued = tx.provisioning_queue_next(PAGE_ROWS)?;
         if queued.is_empty() {
@@ -263,9 +279,11 @@ fn unqueue_users(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     }
 }
 
-/// Queues the members of all groups, to whom policies may give Cloud PCs.
+/// Queues the members of all groups, and the assignments of policies, to which policies may give
+/// Cloud PCs.
 fn queue_members(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), StoreError> {
     for (tenant, _) in tx.tenant_list()? {
+        tx.shared_assignment_put_all(tenant)?;
         let mut after = None;
         loop {
             let page = tx.group_list(tenant, after, PAGE_ROWS)?;

@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::config::Fidelity;
-use crate::operations::is_restricted;
+use crate::operations::{is_of, is_restricted};
 use crate::pipeline::{READ_SIGNED_IN, WRITE, access};
 use crate::rbac::{self, EffectivePermissions};
 
@@ -103,15 +103,21 @@ pub(crate) fn routes(app: &App) -> Router<App> {
 
 /// Whether a caller can control a machine: a user their own, and a caller with write permission
 /// any.
-pub(crate) fn may_control(caller: &Caller, cloud_pc: &CloudPc, scope: &Scope, fidelity: Fidelity) -> bool {
-    caller.user.as_ref().is_some_and(|user| user.id == cloud_pc.user_id)
-        || access::check(&WRITE, caller, scope, fidelity).is_ok()
+pub(crate) fn may_control(caller: &Caller, is_own: bool, scope: &Scope, fidelity: Fidelity) -> bool {
+    is_own || access::check(&WRITE, caller, scope, fidelity).is_ok()
+}
+
+/// Whether a machine is the caller's own, or a shared one that would be.
+pub(crate) fn is_own(reader: &Reader<'_>, caller: &Caller, cloud_pc: &CloudPc) -> Result<bool, StoreError> {
+    caller.user.as_ref().map_or(Ok(false), |user| is_of(reader, cloud_pc, user.id))
 }
 
 /// Why a desktop cannot be opened.
 enum OpenError {
     /// The machine was deleted or assigned to another user.
     Gone,
+    /// The shared machine was taken by another user, or is not ready for one.
+    Taken(String),
     /// The caller lost the permission that the ticket was issued for.
     Withdrawn,
     /// The caller is the user of a Cloud PC under review with restricted access.
@@ -150,21 +156,21 @@ async fn check(app: &App, admission: &DesktopAdmission) -> Result<DesktopEntry, 
     let scope = if admission.owner.is_some() { Scope::Me } else { Scope::Tenant };
     access::check(&READ_SIGNED_IN, &caller, &scope, app.fidelity).map_err(|_| OpenError::Withdrawn)?;
     let (tenant_id, cloud_pc_id) = (caller.tenant_id, admission.cloud_pc_id);
-    let user = caller.clone();
+    let (user, owner) = (caller.clone(), admission.owner);
     let read = app.store.read(move |reader| {
         let Some(cloud_pc) = reader.cloud_pc(tenant_id, cloud_pc_id)? else { return Ok(None) };
-        let is_restricted = is_restricted(reader, &user, &cloud_pc)?;
-        Ok::<_, StoreError>(Some((cloud_pc, is_restricted)))
+        if owner.map_or(Ok(false), |owner| is_of(reader, &cloud_pc, owner).map(|is_of| !is_of))? {
+            return Ok(None);
+        }
+        let (is_restricted, is_own) = (is_restricted(reader, &user, &cloud_pc)?, is_own(reader, &user, &cloud_pc)?);
+        Ok::<_, StoreError>(Some((cloud_pc, is_restricted, is_own)))
     });
-    let (cloud_pc, is_restricted) = read.await.map_err(|_| OpenError::Store)?.ok_or(OpenError::Gone)?;
+    let (cloud_pc, is_restricted, is_own) = read.await.map_err(|_| OpenError::Store)?.ok_or(OpenError::Gone)?;
     if is_restricted {
         return Err(OpenError::Restricted);
     }
-    if admission.owner.is_some_and(|owner| owner != cloud_pc.user_id) {
-        return Err(OpenError::Gone);
-    }
     check_roles(app, &caller, &cloud_pc, admission.owner).await?;
-    let view_only = admission.view_only || !may_control(&caller, &cloud_pc, &scope, app.fidelity);
+    let view_only = admission.view_only || !may_control(&caller, is_own, &scope, app.fidelity);
     Ok(DesktopEntry { name: cloud_pc.display_name, view_only })
 }
 

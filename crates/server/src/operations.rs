@@ -47,7 +47,7 @@ pub use bulk_action::BULK_NAME_CHARS_MAX;
 pub use cloud_app::CLOUD_APPS_PUBLISHED_MAX;
 pub use cloud_pc::VALIDATE_CLOUD_PC_IDS_MAX;
 pub(crate) use cloud_pc::is_restricted;
-pub(crate) use cloud_pc::owner;
+pub(crate) use cloud_pc::{is_of, owner};
 pub use group::{GROUPS_MAX, REFERENCES_MAX};
 pub use group_member::GROUP_MEMBERS_MAX;
 pub use provisioning_policy::APPLY_CLOUD_PC_IDS_MAX;

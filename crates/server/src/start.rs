@@ -320,7 +320,7 @@ impl Server {
         .await?;
         first_start(&app, &options).await?;
         administrator::ensure(&app, &options.data, http_address, https_address).await?;
-        expire_leases(&app.store).await?;
+        expire_leases(&app).await?;
 
         let (stop, connections, health) = (CancellationToken::new(), TaskTracker::new(), Arc::new(Health::default()));
         let engine = run_engine(app.engine.clone(), stop.clone(), Arc::clone(&health));
@@ -489,12 +489,13 @@ impl Drop for HealthGuard {
 
 /// Expires all leases, so that actions interrupted by a crash resume at once. The directory's lock
 /// guarantees that no other process runs them. Desktops that it had open are closed.
-async fn expire_leases(store: &Store) -> Result<(), Error> {
-    let expire = |tx: &mut Tx<'_>| {
-        tx.remote_sessions_end_watched()?;
+async fn expire_leases(app: &App) -> Result<(), Error> {
+    let (tag_nonce, now) = (app.rng.next_u64(), app.clock.now());
+    let expire = move |tx: &mut Tx<'_>| {
+        cloudpc_engine::end_watched_sessions(tx, tag_nonce, now)?;
         Ok::<_, Error>(tx.worker_expire_all()?)
     };
-    match store.write("worker.expireAll", expire).await {
+    match app.store.write("worker.expireAll", expire).await {
         // On a full disk, reads are still served, and the leases expire by themselves.
         Err(error) if error.kind == ErrorKind::Unavailable => {
             tracing::warn!(%error, "expiring leases failed; interrupted actions resume when their leases expire");

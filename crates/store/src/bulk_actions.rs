@@ -201,6 +201,24 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Deletes the oldest bulk action of a tenant whose items have all ended, if there is one.
+    pub fn bulk_action_delete_oldest(&mut self, tenant: TenantId) -> Result<(), StoreError> {
+        let oldest = self.row(
+            "SELECT id FROM bulk_actions WHERE tenant_id = ?1 AND open = 0 ORDER BY created_at, id LIMIT 1",
+            params![tenant.0],
+            |row| Ok(BulkActionId(row.get(0)?)),
+        )?;
+        let Some(id) = oldest else { return Ok(()) };
+        for table in [
+            "DELETE FROM bulk_action_items WHERE tenant_id = ?1 AND bulk_action_id = ?2",
+            "DELETE FROM bulk_actions WHERE tenant_id = ?1 AND id = ?2",
+        ] {
+            self.execute(table, params![tenant.0, id.0])?;
+        }
+        self.bulk_action_changed(tenant, id, ChangeKind::Deleted);
+        Ok(())
+    }
+
     /// Changes an item and the counts of its bulk action.
     pub fn bulk_action_item_put(
         &mut self,

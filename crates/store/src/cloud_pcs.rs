@@ -4,6 +4,7 @@ use cloudpc_model::{
     Change, ChangeKind, CloudPc, CloudPcId, EntityType, GroupId, ImageId, ManagedDeviceId, Power, ServicePlanId,
     TenantId, Timestamp, UserId,
 };
+use uuid::Uuid;
 
 use crate::alerts::is_watched;
 use crate::connection::dialect::join_in_order;
@@ -18,7 +19,8 @@ macro_rules! columns {
         "tenant_id, id, managed_device_id, aad_device_id, display_name, managed_device_name, user_id, \
          user_principal_name, service_plan_id, image_id, provisioning_policy_id, provisioning_policy_name, region, single_sign_on, \
          product, status, status_before, status_detail, power_intended, power_observed, os_version, user_account_type, \
-         provisioned_at, grace_ends_at, modified_at, created_at"
+         provisioned_at, grace_ends_at, modified_at, created_at, provisioning_type, user_experience_type, \
+         session_started_at, on_premises_connection_id"
     };
 }
 
@@ -26,7 +28,7 @@ macro_rules! columns {
 pub static CLOUD_PCS: ListTable<CloudPc> = ListTable {
     name: "cloud_pcs",
     columns: columns!(),
-    width: 26,
+    width: 30,
     id: cloud_pc_columns::ID,
     descending: false,
     map: cloud_pc,
@@ -61,6 +63,9 @@ pub mod cloud_pc_columns {
         ListColumn::indexed("provisioning_policy_name", "cloud_pcs_provisioning_policy_name", 5);
     pub const REGION: ListColumn = ListColumn::plain("region");
     pub const PRODUCT: ListColumn = ListColumn::plain("product");
+    pub const PROVISIONING_TYPE: ListColumn = ListColumn::plain("provisioning_type");
+    pub const USER_EXPERIENCE_TYPE: ListColumn = ListColumn::plain("user_experience_type");
+    pub const ON_PREMISES_CONNECTION_ID: ListColumn = ListColumn::plain("on_premises_connection_id");
     pub const STATUS: ListColumn = ListColumn::indexed("status", "cloud_pcs_status", 7);
     pub const POWER_OBSERVED: ListColumn = ListColumn::plain("power_observed");
     pub const OS_VERSION: ListColumn = ListColumn::plain("os_version");
@@ -120,6 +125,28 @@ impl Reader<'_> {
                 cloud_pc,
             ),
         }
+    }
+
+    /// The Cloud PCs that the group of an assignment shares and that have no user or this one, by
+    /// id.
+    pub fn shared_cloud_pcs(
+        &self,
+        tenant: TenantId,
+        policy: &str,
+        assignment: &str,
+        user: UserId,
+    ) -> Result<Vec<CloudPc>, StoreError> {
+        self.rows(
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM cloud_pcs WHERE tenant_id = ?1 AND id IN (SELECT cloud_pc_id FROM entitlements
+                 WHERE tenant_id = ?1 AND policy_id = ?2 AND assignment_id = ?3 AND user_id = ?4)
+                 AND user_id IN (?4, ?5) ORDER BY id"
+            ),
+            params![tenant.0, policy, assignment, user_key(None), user.0],
+            cloud_pc,
+        )
     }
 
     /// Ids of Cloud PCs whose users are members of a group, by user and id, those above `after`.
@@ -229,7 +256,7 @@ impl Tx<'_> {
                 "INSERT INTO cloud_pcs (",
                 columns!(),
                 ", display_name_folded) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                 ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)
+                 ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)
                  ON CONFLICT DO NOTHING"
             ),
             params![
@@ -239,7 +266,7 @@ impl Tx<'_> {
                 cloud_pc.aad_device_id,
                 cloud_pc.display_name,
                 cloud_pc.managed_device_name,
-                cloud_pc.user_id.0,
+                user_key(cloud_pc.user_id),
                 cloud_pc.user_principal_name,
                 cloud_pc.service_plan_id.0,
                 cloud_pc.image_id.0,
@@ -259,6 +286,10 @@ impl Tx<'_> {
                 micros(cloud_pc.grace_ends_at),
                 cloud_pc.modified_at.0,
                 cloud_pc.created_at.0,
+                word(cloud_pc.provisioning_type),
+                word(cloud_pc.user_experience_type),
+                micros(cloud_pc.session_started_at),
+                cloud_pc.on_premises_connection_id,
                 folded(&cloud_pc.display_name),
             ],
         )?;
@@ -309,7 +340,8 @@ impl Tx<'_> {
         self.execute(
             "UPDATE cloud_pcs SET image_id = ?3, region = ?4, product = ?5, status_before = ?6, status_detail = ?7,
              power_intended = ?8, power_observed = ?9, os_version = ?10, user_account_type = ?11, provisioned_at = ?12,
-             grace_ends_at = ?13, modified_at = ?14, aad_device_id = ?15, single_sign_on = ?16
+             grace_ends_at = ?13, modified_at = ?14, aad_device_id = ?15, single_sign_on = ?16, provisioning_type = ?17,
+             session_started_at = ?18, on_premises_connection_id = ?19
              WHERE tenant_id = ?1 AND id = ?2",
             params![
                 cloud_pc.tenant_id.0,
@@ -328,6 +360,9 @@ impl Tx<'_> {
                 cloud_pc.modified_at.0,
                 cloud_pc.aad_device_id,
                 cloud_pc.single_sign_on,
+                word(cloud_pc.provisioning_type),
+                micros(cloud_pc.session_started_at),
+                cloud_pc.on_premises_connection_id,
             ],
         )?;
         Ok(())
@@ -354,7 +389,7 @@ impl Tx<'_> {
                 cloud_pc.id.0,
                 cloud_pc.display_name,
                 cloud_pc.managed_device_name,
-                cloud_pc.user_id.0,
+                user_key(cloud_pc.user_id),
                 cloud_pc.user_principal_name,
                 cloud_pc.service_plan_id.0,
                 cloud_pc.provisioning_policy_id,
@@ -362,6 +397,9 @@ impl Tx<'_> {
                 folded(&cloud_pc.display_name),
             ],
         )?;
+        if moved == 1 && cloud_pc.user_id.is_none() {
+            self.signal_user_access();
+        }
         if moved == 1 { self.name_parts_put(cloud_pc) } else { Ok(()) }
     }
 
@@ -465,7 +503,7 @@ impl Tx<'_> {
 }
 
 /// Returns what [`Tx::cloud_pc_names_put`] stores.
-fn names(cloud_pc: &CloudPc) -> (&str, &str, UserId, &str, ServicePlanId, &str, &str) {
+fn names(cloud_pc: &CloudPc) -> (&str, &str, Option<UserId>, &str, ServicePlanId, &str, &str) {
     (
         &cloud_pc.display_name,
         &cloud_pc.managed_device_name,
@@ -475,6 +513,17 @@ fn names(cloud_pc: &CloudPc) -> (&str, &str, UserId, &str, ServicePlanId, &str, 
         &cloud_pc.provisioning_policy_id,
         &cloud_pc.provisioning_policy_name,
     )
+}
+
+/// Returns how the user of a Cloud PC is stored: the nil GUID if there is none, since a column of
+/// an index is never null.
+pub(crate) fn user_key(user: Option<UserId>) -> Uuid {
+    user.map_or(Uuid::nil(), |user| user.0)
+}
+
+/// Returns the user that a column holds.
+pub(crate) fn user_of_key(key: Uuid) -> Option<UserId> {
+    (!key.is_nil()).then_some(UserId(key))
 }
 
 fn change(kind: ChangeKind, cloud_pc: &CloudPc) -> Change {
@@ -490,7 +539,7 @@ fn cloud_pc(row: Row<'_>) -> Result<CloudPc, StoreError> {
         aad_device_id: columns.get()?,
         display_name: columns.get()?,
         managed_device_name: columns.get()?,
-        user_id: UserId(columns.get()?),
+        user_id: user_of_key(columns.get()?),
         user_principal_name: columns.get()?,
         service_plan_id: ServicePlanId(columns.get()?),
         image_id: ImageId(columns.get()?),
@@ -510,5 +559,9 @@ fn cloud_pc(row: Row<'_>) -> Result<CloudPc, StoreError> {
         grace_ends_at: columns.time_opt()?,
         modified_at: columns.time()?,
         created_at: columns.time()?,
+        provisioning_type: columns.word()?,
+        user_experience_type: columns.word()?,
+        session_started_at: columns.time_opt()?,
+        on_premises_connection_id: columns.get()?,
     })
 }

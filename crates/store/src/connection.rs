@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::StoreError;
 use crate::changes::{Feed, NotedChanges};
@@ -104,6 +104,8 @@ struct Shared {
     damage: Arc<Damage>,
     /// See [`Store::provisioning_due`].
     provisioning_due: Arc<Notify>,
+    /// See [`Store::user_access_changes`].
+    user_access: Arc<watch::Sender<()>>,
     feed: Feed,
     deferral: Arc<SyncDeferral>,
 }
@@ -119,7 +121,7 @@ pub struct Tx<'a> {
     reader: Reader<'a>,
     effects: Vec<Effect>,
     pub(crate) changes: NotedChanges,
-    provisioning_due: &'a Arc<Notify>,
+    shared: &'a Shared,
 }
 
 /// What a transaction does outside the database once it is committed.
@@ -135,13 +137,18 @@ impl<'a> std::ops::Deref for Tx<'a> {
 impl<'a> Tx<'a> {
     fn new(session: &'a Session, shared: &'a Shared) -> Self {
         let reader = Reader { session, damage: &shared.damage };
-        let provisioning_due = &shared.provisioning_due;
-        Self { reader, effects: Vec::new(), changes: NotedChanges::default(), provisioning_due }
+        Self { reader, effects: Vec::new(), changes: NotedChanges::default(), shared }
     }
 
     /// See [`Store::provisioning_due`].
     pub(crate) fn provisioning_due(&self) -> Arc<Notify> {
-        Arc::clone(self.provisioning_due)
+        Arc::clone(&self.shared.provisioning_due)
+    }
+
+    /// Signals [`Store::user_access_changes`] after the commit.
+    pub(crate) fn signal_user_access(&mut self) {
+        let changed = Arc::clone(&self.shared.user_access);
+        self.after_commit(move || changed.send_modify(|()| {}));
     }
 
     /// Runs `effect` once, after the commit and before the caller of [`Store::write`] gets the
@@ -219,6 +226,12 @@ impl Store {
     /// were queued, or a Cloud PC in its grace period was written.
     pub fn provisioning_due(&self) -> &Notify {
         &self.shared.provisioning_due
+    }
+
+    /// Sees a change after each commit that may have left users with less access to Cloud PCs: a
+    /// review began or changed, or a shared Cloud PC was taken from its user.
+    pub fn user_access_changes(&self) -> watch::Receiver<()> {
+        self.shared.user_access.subscribe()
     }
 
     pub(crate) fn feed(&self) -> &Feed {

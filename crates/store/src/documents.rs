@@ -136,6 +136,19 @@ impl Reader<'_> {
         )
     }
 
+    /// The ids and names of the on-premises connections of a tenant; there are few.
+    pub fn connection_names(&self, tenant: TenantId) -> Result<Vec<(String, String)>, StoreError> {
+        self.rows(
+            concat!(
+                "SELECT id, ",
+                json_text!("body", "displayName"),
+                " FROM documents WHERE tenant_id = ?1 AND type = 'cloudPcOnPremisesConnection' AND parent_id = ''"
+            ),
+            params![tenant.0],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+    }
+
     /// The documents of a type below each of these parents, up to `limit` in all, by parent and id.
     pub fn document_children(
         &self,

@@ -1,7 +1,9 @@
-//! What entitles users to the Cloud PCs that provisioning policies made for them.
+//! What entitles users to the Cloud PCs that provisioning policies made for them, and groups to
+//! those that they share.
 
 use cloudpc_model::{CloudPcId, ServicePlanId, SkuId, TenantId, UserId};
 
+use crate::cloud_pcs::{user_key, user_of_key};
 use crate::connection::{Row, params};
 use crate::rows::{self, Columns, guid_after};
 use crate::{Reader, StoreError, Tx};
@@ -12,22 +14,22 @@ macro_rules! columns {
     };
 }
 
-/// What entitles a user to a Cloud PC.
+/// What entitles a user or a group to a Cloud PC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entitlement {
     /// Tenant.
     pub tenant_id: TenantId,
     /// Cloud PC that was made for it.
     pub cloud_pc_id: CloudPcId,
-    /// Entitled user.
-    pub user_id: UserId,
+    /// Entitled user; none for a shared Cloud PC.
+    pub user_id: Option<UserId>,
     /// Provisioning policy that made the Cloud PC.
     pub policy_id: String,
-    /// Assignment whose seat is taken; empty for a licence.
+    /// Assignment whose seat is taken or whose group shares the Cloud PC; empty for a licence.
     pub assignment_id: String,
     /// Service plan of the licence or seat. The Cloud PC may have been resized since.
     pub service_plan_id: ServicePlanId,
-    /// Product whose licence is used; none for a seat of a frontline assignment.
+    /// Product whose licence is used; none for a frontline assignment.
     pub sku_id: Option<SkuId>,
 }
 
@@ -41,6 +43,48 @@ impl Reader<'_> {
                 " FROM entitlements WHERE tenant_id = ?1 AND user_id = ?2 ORDER BY cloud_pc_id"
             ),
             params![tenant.0, user.0],
+            entitlement,
+        )
+    }
+
+    /// What entitles groups to shared Cloud PCs that exist, by Cloud PC.
+    pub fn shared_entitlement_list(&self, tenant: TenantId) -> Result<Vec<Entitlement>, StoreError> {
+        self.rows(
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM entitlements WHERE tenant_id = ?1 AND user_id = ?2 ORDER BY cloud_pc_id"
+            ),
+            params![tenant.0, user_key(None)],
+            entitlement,
+        )
+    }
+
+    /// Whether the tenant has a shared Cloud PC.
+    pub fn shared_entitlement_exists(&self, tenant: TenantId) -> Result<bool, StoreError> {
+        let found = self.row(
+            "SELECT 1 FROM entitlements WHERE tenant_id = ?1 AND user_id = ?2 LIMIT 1",
+            params![tenant.0, user_key(None)],
+            |row| row.get::<i64>(0),
+        )?;
+        Ok(found.is_some())
+    }
+
+    /// The shared Cloud PCs of an assignment, by Cloud PC.
+    pub fn shared_entitlements_of(
+        &self,
+        tenant: TenantId,
+        policy: &str,
+        assignment: &str,
+    ) -> Result<Vec<Entitlement>, StoreError> {
+        self.rows(
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM entitlements WHERE tenant_id = ?1 AND policy_id = ?2 AND assignment_id = ?3 AND user_id = ?4
+                 ORDER BY cloud_pc_id"
+            ),
+            params![tenant.0, policy, assignment, user_key(None)],
             entitlement,
         )
     }
@@ -89,15 +133,25 @@ impl Reader<'_> {
         )
     }
 
-    /// Number of seats of a service plan that Cloud PCs take.
+    /// Number of seats of a service plan that Cloud PCs of one user each take.
     pub fn seat_count(&self, tenant: TenantId, plan: ServicePlanId) -> Result<u64, StoreError> {
         self.count(
-            "SELECT count(*) FROM entitlements WHERE tenant_id = ?1 AND service_plan_id = ?2 AND assignment_id > ''",
-            params![tenant.0, plan.0],
+            "SELECT count(*) FROM entitlements
+             WHERE tenant_id = ?1 AND service_plan_id = ?2 AND assignment_id > '' AND user_id <> ?3",
+            params![tenant.0, plan.0, user_key(None)],
         )
     }
 
-    /// The same for one assignment of a policy.
+    /// Number of shared Cloud PCs of a service plan.
+    pub fn shared_count(&self, tenant: TenantId, plan: ServicePlanId) -> Result<u64, StoreError> {
+        self.count(
+            "SELECT count(*) FROM entitlements
+             WHERE tenant_id = ?1 AND service_plan_id = ?2 AND assignment_id > '' AND user_id = ?3",
+            params![tenant.0, plan.0, user_key(None)],
+        )
+    }
+
+    /// Number of seats that the Cloud PCs of one assignment of a policy take.
     pub fn seat_count_of(
         &self,
         tenant: TenantId,
@@ -123,7 +177,7 @@ impl Tx<'_> {
             params![
                 entitlement.tenant_id.0,
                 entitlement.cloud_pc_id.0,
-                entitlement.user_id.0,
+                user_key(entitlement.user_id),
                 entitlement.policy_id,
                 entitlement.assignment_id,
                 entitlement.service_plan_id.0,
@@ -154,7 +208,7 @@ fn entitlement(row: Row<'_>) -> Result<Entitlement, StoreError> {
     Ok(Entitlement {
         tenant_id: TenantId(columns.get()?),
         cloud_pc_id: CloudPcId(columns.get()?),
-        user_id: UserId(columns.get()?),
+        user_id: user_of_key(columns.get()?),
         policy_id: columns.get()?,
         assignment_id: columns.get()?,
         service_plan_id: ServicePlanId(columns.get()?),

@@ -43,6 +43,7 @@ mod reviews;
 mod rollouts;
 mod rows;
 mod settings;
+mod shared_assignments;
 mod sign_in_counters;
 mod snapshots;
 #[cfg(feature = "testing")]
@@ -87,6 +88,7 @@ pub use provisioning_queue::QueuedUser;
 pub use remote_sessions::REMOTE_SESSIONS_MAX;
 pub use reports::{Report, ReportType};
 pub use rollouts::{PolicyValues, RolloutCloudPc};
+pub use shared_assignments::QueuedAssignment;
 pub use sign_in_counters::{SIGN_IN_COUNTERS_MAX, SignInCounter};
 pub use snapshots::{SNAPSHOTS, snapshot_columns};
 pub use users::{USERS, User, UserProfile, user_columns};

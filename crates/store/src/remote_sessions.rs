@@ -56,6 +56,22 @@ impl Reader<'_> {
             |row| Ok((CloudPcId(row.get(8)?), remote_session(row)?)),
         )
     }
+
+    /// Returns whether a user is connected to a Cloud PC.
+    pub fn remote_session_is_open(
+        &self,
+        tenant: TenantId,
+        cloud_pc: CloudPcId,
+        user_principal_name: &str,
+    ) -> Result<bool, StoreError> {
+        let found = self.row(
+            "SELECT 1 FROM remote_sessions WHERE tenant_id = ?1 AND cloud_pc_id = ?2 AND signed_out_at IS NULL
+             AND user_principal_name = ?3 LIMIT 1",
+            params![tenant.0, cloud_pc.0, user_principal_name],
+            |row| row.get::<i64>(0),
+        )?;
+        Ok(found.is_some())
+    }
 }
 
 impl Tx<'_> {
@@ -139,11 +155,13 @@ impl Tx<'_> {
     }
 
     /// Ends the watched sessions that an earlier process left open, at the time at which it last
-    /// saw them.
-    pub fn remote_sessions_end_watched(&mut self) -> Result<usize, StoreError> {
-        self.execute(
-            "UPDATE remote_sessions SET signed_out_at = seen_at WHERE signed_out_at IS NULL AND seen_at IS NOT NULL",
+    /// saw them. Returns the Cloud PC and user of each.
+    pub fn remote_sessions_end_watched(&mut self) -> Result<Vec<(TenantId, CloudPcId, String)>, StoreError> {
+        self.rows(
+            "UPDATE remote_sessions SET signed_out_at = seen_at WHERE signed_out_at IS NULL AND seen_at IS NOT NULL
+             RETURNING tenant_id, cloud_pc_id, user_principal_name",
             params![],
+            |row| Ok((TenantId(row.get(0)?), CloudPcId(row.get(1)?), row.get(2)?)),
         )
     }
 }

@@ -40,6 +40,7 @@ impl Tx<'_> {
             ],
         )?;
         self.updated(review.tenant_id, EntityType::CloudPc, review.cloud_pc_id);
+        self.signal_user_access();
         Ok(())
     }
 

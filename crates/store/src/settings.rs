@@ -40,6 +40,7 @@ pub(crate) const BELONGINGS: &[&str] = &[
     "authorization_codes",
     "sign_in_counters",
     "provisioning_queue",
+    "shared_assignment_queue",
     "entitlements",
     "rollout_cloud_pcs",
     "rollouts",

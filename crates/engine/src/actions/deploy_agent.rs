@@ -97,8 +97,8 @@ fn look_up(context: &StepContext) -> StepFuture<'_> {
 fn check_available(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let cloud_pc = context.cloud_pc()?;
-        use CloudPcStatus::{Provisioned, ProvisionedWithWarnings, ResizePendingLicense};
-        if !matches!(cloud_pc.status, Provisioned | ProvisionedWithWarnings | ResizePendingLicense) {
+        use CloudPcStatus::{Preparing, Provisioned, ProvisionedWithWarnings, ResizePendingLicense};
+        if !matches!(cloud_pc.status, Provisioned | ProvisionedWithWarnings | ResizePendingLicense | Preparing) {
             let status: &str = cloud_pc.status.into();
             return Err(StepError::failed(format!(
                 "The Cloud PC's status is '{status}'. Retry when it is 'provisioned'."

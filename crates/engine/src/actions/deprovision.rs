@@ -65,9 +65,20 @@ fn complete(ending: &mut Completion<'_, '_>) -> Result<(), StoreError> {
         ledger::end_pending(ending.tx, &action, &Actor::system(), "The Cloud PC was deprovisioned.", ending.now)?;
     }
     // The licence or seat is free for another Cloud PC.
-    ending.tx.provisioning_queue_put(tenant, &[ending.cloud_pc.user_id], ending.now)?;
-    if let Some(seat) = ending.tx.entitlement(tenant, id)?.filter(|entitlement| entitlement.sku_id.is_none()) {
-        policy::queue_members(ending.tx, tenant, &seat.policy_id, &seat.assignment_id, ending.now)?;
+    if let Some(user) = ending.cloud_pc.user_id {
+        ending.tx.provisioning_queue_put(tenant, &[user], ending.now)?;
+    }
+    let seat = ending.tx.entitlement(tenant, id)?.filter(|entitlement| entitlement.sku_id.is_none());
+    match seat {
+        Some(seat) if seat.user_id.is_none() => {
+            ending.tx.shared_assignment_put(tenant, &seat.policy_id, &seat.assignment_id)?;
+            policy::queue_seats(ending.tx, tenant, seat.service_plan_id, ending.now)?;
+        }
+        Some(seat) => {
+            policy::queue_members(ending.tx, tenant, &seat.policy_id, &seat.assignment_id, ending.now)?;
+            ending.tx.shared_assignment_put_waiting(tenant)?;
+        }
+        None => {}
     }
     ending.tx.cloud_pc_delete(tenant, id)
 }

@@ -1,5 +1,5 @@
-//! Steps that set up the guest of a new disk, shared by reprovision and provision: enrolment, and
-//! the agents of partners that deploy automatically.
+//! Steps that set up the guest of a new disk, shared by reprovision, provision and prepare:
+//! enrolment, and the agents of partners that deploy automatically.
 
 use cloudpc_drivers::GuestError;
 use cloudpc_model::{Action, ActionId, ActivityId, Actor, PartnerId, State};
@@ -18,7 +18,7 @@ pub(super) const ENROL: Step = Step::new("enrol", "intuneEnrollFailed", minutes(
 pub(super) const DEPLOY_AGENTS: Step =
     Step::new("deployAgents", "internalError", minutes(1), deploy_agents).undone_by(cancel_deployments);
 
-fn enrol(context: &StepContext) -> StepFuture<'_> {
+pub(super) fn enrol(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         match context.guest().await?.enrol(&context.cloud_pc()?.managed_device_name).await {
             // A network that has just come up may become reachable.
@@ -31,7 +31,7 @@ fn enrol(context: &StepContext) -> StepFuture<'_> {
 /// Queues one deployment behind this action for each partner that deploys automatically. The
 /// activity's id is derived from the action's, so that a second attempt finds the deployments of
 /// the first.
-fn deploy_agents(context: &StepContext) -> StepFuture<'_> {
+pub(super) fn deploy_agents(context: &StepContext) -> StepFuture<'_> {
     Box::pin(async move {
         let cloud_pc = context.cloud_pc()?.clone();
         let (action, now) = (context.action.clone(), context.parts.clock.now());

@@ -12,6 +12,7 @@ use super::{
     AfterFailure, CancelMode, Completion, Recipe, Step, StepContext, StepError, StepOutput, Subject, guest_setup,
     machine, minutes,
 };
+use crate::sessions;
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Provision,
@@ -85,5 +86,8 @@ fn complete(ending: &mut Completion<'_, '_>) -> Result<(), StoreError> {
     cloud_pc.status = CloudPcStatus::Provisioned;
     cloud_pc.status_detail = None;
     cloud_pc.provisioned_at = Some(ending.now);
-    Ok(())
+    match cloud_pc.is_shared() {
+        true => sessions::prepare_new(ending.tx, cloud_pc, ending.action, ending.now),
+        false => Ok(()),
+    }
 }

@@ -10,8 +10,8 @@ use super::{
     CancelMode, Completion, Recipe, Step, StepContext, StepError, StepOutput, Subject, guest_setup, machine, minutes,
     unchanged,
 };
-use crate::image;
-use crate::policy::PolicySettings;
+use crate::policy::{PolicySettings, connection_id};
+use crate::{frontline, image};
 
 pub(super) static RECIPE: Recipe = Recipe {
     kind: Kind::Reprovision,
@@ -65,6 +65,7 @@ fn take_policy_settings(ending: &mut Completion<'_, '_>) -> Result<(), StoreErro
     if let Some(policy) = ending.tx.document(tenant, &key)? {
         let settings = PolicySettings::of(&policy);
         ending.cloud_pc.single_sign_on = settings.single_sign_on;
+        ending.cloud_pc.on_premises_connection_id = connection_id(&policy);
         if let Some(region) = settings.region {
             ending.cloud_pc.region = region;
         }
@@ -79,6 +80,9 @@ fn complete(ending: &mut Completion<'_, '_>) -> Result<(), StoreError> {
         ending.cloud_pc.image_id = image.id;
     }
     take_policy_settings(ending)?;
+    if ending.cloud_pc.is_shared() {
+        frontline::activate(ending.tx, ending.cloud_pc, ending.now)?;
+    }
     let cloud_pc = &mut *ending.cloud_pc;
     if let Params::Reprovision { user_account_type: Some(wanted), .. } = ending.action.params {
         cloud_pc.user_account_type = wanted;

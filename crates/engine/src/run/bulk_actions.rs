@@ -7,6 +7,7 @@ use cloudpc_model::{
 };
 use cloudpc_store::{BulkItemChange, StoreError, Tx};
 
+use super::tenant_turns::take_turns;
 use crate::bulk::begin_item;
 use crate::ledger::RequestContext;
 use crate::maintenance::maintenance_schedules;
@@ -32,13 +33,11 @@ pub(super) fn advance_bulk_actions(
     now: Timestamp,
 ) -> Result<Option<TenantId>, StoreError> {
     let rng = SeededRng::new(seed);
-    let mut turn = turn;
-    for _ in 0..BULK_ACTIONS_MAX {
+    take_turns(tx, turn, BULK_ACTIONS_MAX, |tx, turn| {
         let Some((tenant, id)) = tx.bulk_action_due(turn, now)? else { return Ok(None) };
         advance(tx, tenant, id, &rng, now)?;
-        turn = Some(tenant);
-    }
-    Ok(turn)
+        Ok(Some(tenant))
+    })
 }
 
 fn advance(
@@ -96,7 +95,7 @@ fn begin(
 
 /// Returns how an item waits for the next maintenance window of its user; none if one is open.
 fn hold(tx: &Tx<'_>, cloud_pc: &CloudPc, now: Timestamp) -> Result<Option<BulkItemChange>, StoreError> {
-    let schedules = maintenance_schedules(tx, cloud_pc.tenant_id, cloud_pc.user_id)?;
+    let schedules = maintenance_schedules(tx, cloud_pc)?;
     if open_maintenance_window(&schedules, now).is_some() {
         return Ok(None);
     }
@@ -109,7 +108,7 @@ fn hold(tx: &Tx<'_>, cloud_pc: &CloudPc, now: Timestamp) -> Result<Option<BulkIt
         },
         None => failed(
             "maintenanceWindowNotFound",
-            "No maintenance window is assigned to a group of the Cloud PC's user. Assign one, then retry.".into(),
+            "No maintenance window is assigned to a group of the Cloud PC's user, or to the group that shares it. Assign one, then retry.".into(),
         ),
     }))
 }

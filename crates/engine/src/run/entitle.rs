@@ -5,7 +5,8 @@ use cloudpc_model::{CloudPc, GroupId, TenantId};
 use cloudpc_store::{Entitlement, StoreError, Tx};
 use std::collections::HashSet;
 
-use super::provisioning::has_free_seat;
+use super::shared::free_assignment;
+use crate::frontline::has_free_seat;
 use crate::policy::{Policies, Supply, unused_licenses};
 
 /// Gives Cloud PCs the entitlements that their policies would have provisioned them with: each
@@ -20,7 +21,7 @@ pub fn entitle(tx: &mut Tx<'_>, tenant: TenantId, cloud_pcs: &[&CloudPc]) -> Res
     }
     let mut groups = Vec::with_capacity(cloud_pcs.len());
     for cloud_pc in cloud_pcs {
-        let of_user = tx.user_groups(tenant, cloud_pc.user_id)?;
+        let of_user = cloud_pc.user_id.map(|user| tx.user_groups(tenant, user)).transpose()?.unwrap_or_default();
         groups.push(of_user.into_iter().map(|group| group.id).collect::<HashSet<_>>());
     }
     let policies = Policies::read(tx, tenant, groups.iter().flatten())?;
@@ -39,17 +40,21 @@ fn free_entitlement(
     groups: &HashSet<GroupId>,
     cloud_pc: &CloudPc,
 ) -> Result<Option<Entitlement>, StoreError> {
-    let (tenant, user, plan) = (cloud_pc.tenant_id, cloud_pc.user_id, cloud_pc.service_plan_id);
-    let held = tx.entitlement_list(tenant, user)?;
+    let (tenant, plan) = (cloud_pc.tenant_id, cloud_pc.service_plan_id);
     let mut entitlement = Entitlement {
         tenant_id: tenant,
         cloud_pc_id: cloud_pc.id,
-        user_id: user,
+        user_id: cloud_pc.user_id,
         policy_id: cloud_pc.provisioning_policy_id.clone(),
         assignment_id: String::new(),
         service_plan_id: plan,
         sku_id: None,
     };
+    let Some(user) = cloud_pc.user_id else {
+        let found = if cloud_pc.is_shared() { free_assignment(tx, tenant, cloud_pc)? } else { None };
+        return Ok(found.map(|(_, assignment)| Entitlement { assignment_id: assignment.id, ..entitlement }));
+    };
+    let held = tx.entitlement_list(tenant, user)?;
     if policies.applying(groups, Supply::Licenses).any(|(policy, _)| policy.id == entitlement.policy_id) {
         let licenses = tx.user_licenses(tenant, user)?;
         let mut of_plan = unused_licenses(&licenses, &held).filter(|license| license.service_plan_id == plan);

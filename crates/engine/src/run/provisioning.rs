@@ -1,215 +1,36 @@
-//! The reconciler: gives users the Cloud PCs that provisioning policies ask for, puts those that
-//! lost their licence or assignment into a grace period, and deprovisions them at its end. It also
-//! runs the rollouts of changed policies (`rollouts.rs`) and bulk actions (`bulk_actions.rs`), and
-//! evaluates alert rules (`alerts.rs`).
+//! The part of the reconciler that gives users the Cloud PCs that provisioning policies ask for,
+//! and puts those that lost their licence or assignment into a grace period.
 //!
 //! Every write to memberships, licences, assignments and policies queues the users it touches. A
 //! user leaves the queue in the transaction that reads all of these and accepts what follows, so a
 //! crash loses nothing, and a repetition changes nothing.
 
 use cloudpc_model::{
-    Actor, AuditEntry, AuditVerb, CloudPc, CloudPcId, CloudPcStatus, GroupId, ManagedDeviceId, NAMING_TEMPLATE_DEFAULT,
-    NamingTemplate, OsVersion, Params, Power, Product, Rng, SeededRng, ServicePlan, ServicePlanId, SkuId, TenantId,
-    Timestamp, UserId,
+    Actor, AuditEntry, AuditVerb, CloudPc, CloudPcStatus, GroupId, OsVersion, Product, Rng, SeededRng, ServicePlanId,
+    SkuId, TenantId, Timestamp, UserId,
 };
 use cloudpc_store::{Entitlement, StoreError, Tx, User, UserLicense};
 use std::collections::HashSet;
 use std::collections::btree_map::{BTreeMap, Entry};
-use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 
-use super::bulk_actions::advance_bulk_actions;
-use super::rollouts::{advance_rollouts, run_schedules};
-use super::store_retry::StoreRetry;
-use crate::Engine;
-use crate::alerts;
+use super::new_cloud_pc::{NewClaim, provision};
+use crate::frontline::has_free_seat;
 use crate::ledger::{RequestContext, audit};
-use crate::license_wait;
 use crate::lifecycle::{GRACE_PERIOD, accept_deprovision, accept_provision, queue_pending};
-use crate::policy::{Assignment, Policies, Policy, Supply, unused_licenses};
-use crate::request::{Stamp, accept_unchecked};
-use crate::snapshots;
+use crate::policy::{Policies, Supply, unused_licenses};
+use crate::request::Stamp;
+use crate::{license_wait, sessions, snapshots};
 
-/// Most users reconciled, and most grace periods ended, in one transaction.
+/// Most users reconciled in one transaction.
 const BATCH_MAX: usize = 64;
 
 /// Most users of one tenant reconciled before other tenants have their turn.
 const TENANT_SHARE_MAX: usize = 16;
 
-/// Cloud PCs of a frontline policy for each licence.
-pub const SEATS_PER_LICENSE: u64 = 3;
-
-/// Most names drawn for a new Cloud PC until one is free.
-const NAMES_MAX: usize = 16;
-
-/// What the reconciler has to do.
-struct Due {
-    users: bool,
-    grace: bool,
-    schedules: bool,
-    restore_points: bool,
-    rollouts: bool,
-    bulk_actions: bool,
-    /// Alert rules, once nothing else is due.
-    alerts: bool,
-    /// When the next grace period ends, the next schedule runs, a restore point is due or a
-    /// bulk action goes on.
-    next_at: Option<Timestamp>,
-}
-
-/// The tenant that had its turn last, of each kind of work; none if every tenant has had its turn.
-#[derive(Default)]
-struct Turns {
-    users: Option<TenantId>,
-    rollouts: Option<TenantId>,
-    bulk_actions: Option<TenantId>,
-    alerts: Option<TenantId>,
-}
-
-impl Engine {
-    /// Reconciles queued users, ends grace periods, runs schedules, rollouts and bulk actions, and
-    /// evaluates alert rules until `stop` is cancelled.
-    pub(super) async fn reconcile(self, stop: CancellationToken) {
-        let mut turns = Turns::default();
-        let mut retry = StoreRetry::default();
-        while !stop.is_cancelled() {
-            let now = self.parts.clock.now();
-            let wake_at = match self.reconcile_due(now, &mut turns).await {
-                Ok(Due {
-                    users: false,
-                    grace: false,
-                    schedules: false,
-                    restore_points: false,
-                    rollouts: false,
-                    bulk_actions: false,
-                    alerts: false,
-                    next_at,
-                }) => {
-                    retry.reset();
-                    next_at
-                }
-                Ok(_) => {
-                    retry.reset();
-                    continue;
-                }
-                Err(StoreError::Closed) => return,
-                Err(error) => Some(retry.after(&error, "reconciling provisioning policies failed", now)),
-            };
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {}
-                () = self.parts.store.provisioning_due().notified() => {}
-                () = self.parts.clock.sleep_until(wake_at.unwrap_or_default()), if wake_at.is_some() => {}
-            }
-        }
-    }
-
-    /// Does one batch of what is due; returns what it was.
-    async fn reconcile_due(&self, now: Timestamp, turns: &mut Turns) -> Result<Due, StoreError> {
-        let due = self.parts.store.read(move |reader| {
-            let next_grace_end = reader.cloud_pc_grace_next_end()?;
-            let users = !reader.provisioning_queue_next(1)?.is_empty();
-            let next_run = reader.policy_schedule_next_run()?;
-            let next_bulk_action = reader.bulk_action_next_due()?;
-            let next_restore_point = reader.restore_point_next_due()?;
-            let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
-            let (grace, schedules) = (is_due(next_grace_end), is_due(next_run));
-            let rollouts = reader.rollout_due(None)?.is_some();
-            let bulk_actions = is_due(next_bulk_action);
-            let restore_points = is_due(next_restore_point);
-            let others = users || grace || schedules || restore_points || rollouts || bulk_actions;
-            Ok::<_, StoreError>(Due {
-                users,
-                grace,
-                schedules,
-                restore_points,
-                rollouts,
-                bulk_actions,
-                alerts: !others && reader.alert_evaluation_next(None)?.is_some(),
-                next_at: [next_grace_end, next_run, next_restore_point, next_bulk_action].into_iter().flatten().min(),
-            })
-        });
-        let due = due.await?;
-        if due.users {
-            let (seed, work, turn) = (self.parts.rng.next_u64(), Arc::clone(&self.work), turns.users);
-            let reconciled = self.parts.store.write("provisioning.reconcile", move |tx| {
-                let turn = reconcile_batch(tx, turn, seed, now)?;
-                let work = Arc::clone(&work);
-                tx.after_commit(move || work.wake.notify_one());
-                Ok::<_, StoreError>(turn)
-            });
-            turns.users = reconciled.await?;
-        }
-        if due.grace {
-            let (seed, work) = (self.parts.rng.next_u64(), Arc::clone(&self.work));
-            let ended = self.parts.store.write("provisioning.endGrace", move |tx| {
-                let rng = SeededRng::new(seed);
-                for mut cloud_pc in tx.cloud_pc_grace_ended(now, BATCH_MAX)? {
-                    let stamp = Stamp { at: now, tag_nonce: rng.next_u64() };
-                    accept_deprovision(tx, &RequestContext::system(cloud_pc.tenant_id), &mut cloud_pc, stamp)?;
-                }
-                let work = Arc::clone(&work);
-                tx.after_commit(move || work.wake.notify_one());
-                Ok::<_, StoreError>(())
-            });
-            ended.await?;
-        }
-        if due.schedules {
-            let run = self.parts.store.write("policy.runSchedules", move |tx| run_schedules(tx, now));
-            run.await?;
-        }
-        if due.restore_points {
-            let (seed, work) = (self.parts.rng.next_u64(), Arc::clone(&self.work));
-            let taken = self.parts.store.write("restorePoint.takeDue", move |tx| {
-                snapshots::take_due(tx, &SeededRng::new(seed), now)?;
-                let work = Arc::clone(&work);
-                tx.after_commit(move || work.wake.notify_one());
-                Ok::<_, StoreError>(())
-            });
-            taken.await?;
-        }
-        if due.rollouts {
-            let (seed, work, turn) = (self.parts.rng.next_u64(), Arc::clone(&self.work), turns.rollouts);
-            let advanced = self.parts.store.write("policy.advanceRollouts", move |tx| {
-                let turn = advance_rollouts(tx, turn, seed, now)?;
-                let work = Arc::clone(&work);
-                tx.after_commit(move || work.wake.notify_one());
-                Ok::<_, StoreError>(turn)
-            });
-            turns.rollouts = advanced.await?;
-        }
-        if due.bulk_actions {
-            let (seed, work, turn) = (self.parts.rng.next_u64(), Arc::clone(&self.work), turns.bulk_actions);
-            let advanced = self.parts.store.write("bulkAction.advance", move |tx| {
-                let turn = advance_bulk_actions(tx, turn, seed, now)?;
-                let work = Arc::clone(&work);
-                tx.after_commit(move || work.wake.notify_one());
-                Ok::<_, StoreError>(turn)
-            });
-            turns.bulk_actions = advanced.await?;
-        }
-        if due.alerts {
-            let (seed, turn) = (self.parts.rng.next_u64(), turns.alerts);
-            let evaluated = self.parts.store.write("alert.evaluate", move |tx| {
-                let next = match tx.alert_evaluation_next(turn)? {
-                    None => tx.alert_evaluation_next(None)?,
-                    next => next,
-                };
-                if let Some(tenant) = next {
-                    alerts::evaluate(tx, tenant, seed, now)?;
-                }
-                Ok::<_, StoreError>(next)
-            });
-            turns.alerts = evaluated.await?;
-        }
-        Ok(due)
-    }
-}
-
 /// Reconciles the users who have waited longest of each tenant, beginning after the tenant `turn`;
 /// returns the tenant that had its turn last. Random numbers come from `seed`, because the
 /// transaction may run more than once.
-fn reconcile_batch(
+pub(super) fn reconcile_batch(
     tx: &mut Tx<'_>,
     turn: Option<TenantId>,
     seed: u64,
@@ -303,6 +124,7 @@ impl Claims<'_> {
         cloud_pc.provisioning_policy_name.clone_from(&policy.name);
         cloud_pc.region.clone_from(&policy.region);
         cloud_pc.single_sign_on = policy.single_sign_on;
+        cloud_pc.on_premises_connection_id.clone_from(&policy.connection_id);
         cloud_pc.user_account_type = self.policies.account_type(policy, &self.groups);
         Ok(())
     }
@@ -319,6 +141,7 @@ fn reconcile_user(
     let mut held = tx.entitlement_list(tenant, user)?;
     reconcile_held(tx, claims, grace, &mut held, rng, now)?;
     snapshots::schedule(tx, tenant, user, claims.policies.restore_point_interval(&claims.groups), now)?;
+    sessions::end_of_former_member(tx, tenant, user, Stamp { at: now, tag_nonce: rng.next_u64() })?;
     let Some(user) = tx.user(tenant, user)? else { return Ok(()) };
     provision_licenses(tx, claims, grace, &user, &held, rng, now)?;
     provision_seats(tx, claims, &user, &held, rng, now)
@@ -378,8 +201,17 @@ fn provision_licenses(
         let plan = tx.service_plan(tenant, license.service_plan_id)?;
         if let Some(plan) = plan.filter(|plan| plan.product != Product::Frontline) {
             let waits = grace.exceed_units(tx, tenant, license.sku_id)?;
-            let claim = NewClaim { policy, seat_of: None, plan: &plan, sku_id: Some(license.sku_id), waits };
-            provision(tx, claims, user, &claim, rng, now)?;
+            let account_type = claims.policies.account_type(policy, &claims.groups);
+            let claim = NewClaim {
+                policy,
+                user: Some(user),
+                assignment: None,
+                plan: &plan,
+                sku_id: Some(license.sku_id),
+                account_type,
+                waits,
+            };
+            provision(tx, &claim, rng, now)?;
         }
     }
     Ok(())
@@ -403,8 +235,16 @@ fn provision_seats(
             continue;
         }
         if let Some(plan) = tx.service_plan(tenant, plan)? {
-            let claim = NewClaim { policy, seat_of: Some(assignment), plan: &plan, sku_id: None, waits: false };
-            provision(tx, claims, user, &claim, rng, now)?;
+            let claim = NewClaim {
+                policy,
+                user: Some(user),
+                assignment: Some(assignment),
+                plan: &plan,
+                sku_id: None,
+                account_type: claims.policies.account_type(policy, &claims.groups),
+                waits: false,
+            };
+            provision(tx, &claim, rng, now)?;
             seated.insert(plan.id);
         }
     }
@@ -413,7 +253,7 @@ fn provision_seats(
 
 /// Begins or ends the grace period of a Cloud PC. One that was never provisioned has nothing to
 /// keep and is deprovisioned at once; one that need no longer wait for that is provisioned.
-fn reconcile_cloud_pc(
+pub(super) fn reconcile_cloud_pc(
     tx: &mut Tx<'_>,
     mut cloud_pc: CloudPc,
     is_entitled: bool,
@@ -444,108 +284,6 @@ fn reconcile_cloud_pc(
     let entry =
         AuditEntry::new(cloud_pc.tenant_id, stamp.at, Actor::system(), AuditVerb::Update, audit::resource(&cloud_pc));
     tx.audit_insert(&entry.changed("status", Some(before.into()), cloud_pc.status.into()))
-}
-
-/// Returns whether an assignment of a frontline policy has a seat for another Cloud PC.
-pub(super) fn has_free_seat(
-    tx: &Tx<'_>,
-    tenant: TenantId,
-    policy: &Policy,
-    assignment: &Assignment,
-    plan: ServicePlanId,
-) -> Result<bool, StoreError> {
-    let subscriptions = tx.subscription_list(tenant)?;
-    let of_plan = subscriptions.iter().filter(|subscription| subscription.service_plan_id == plan);
-    let licenses: u64 = of_plan.map(|subscription| u64::from(subscription.units)).sum();
-    if tx.seat_count(tenant, plan)? >= licenses.saturating_mul(SEATS_PER_LICENSE) {
-        return Ok(false);
-    }
-    let Some(licenses) = assignment.licenses_max else { return Ok(true) };
-    let taken = tx.seat_count_of(tenant, plan, &policy.id, &assignment.id)?;
-    Ok(taken < licenses.saturating_mul(SEATS_PER_LICENSE))
-}
-
-/// What a new Cloud PC is for.
-struct NewClaim<'a> {
-    policy: &'a Policy,
-    /// Assignment whose seat it takes; none if it uses a licence.
-    seat_of: Option<&'a Assignment>,
-    plan: &'a ServicePlan,
-    sku_id: Option<SkuId>,
-    /// Whether the Cloud PC waits until fewer of its product are in their grace period.
-    waits: bool,
-}
-
-/// Adds a Cloud PC and accepts its provisioning, unless it has to wait.
-fn provision(
-    tx: &mut Tx<'_>,
-    claims: &Claims<'_>,
-    user: &User,
-    claim: &NewClaim<'_>,
-    rng: &SeededRng,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let (tenant, policy, plan) = (user.tenant_id, claim.policy, claim.plan);
-    let image = tx.image(tenant, &policy.image_id)?;
-    let name = free_name(tx, policy, user, rng)?;
-    let cloud_pc = CloudPc {
-        tenant_id: tenant,
-        id: CloudPcId::random(rng),
-        managed_device_id: ManagedDeviceId::random(rng),
-        aad_device_id: rng.uuid(),
-        display_name: name.clone(),
-        managed_device_name: name,
-        user_id: user.id,
-        user_principal_name: user.user_principal_name.clone(),
-        service_plan_id: plan.id,
-        image_id: policy.image_id.clone(),
-        provisioning_policy_id: policy.id.clone(),
-        provisioning_policy_name: policy.name.clone(),
-        region: policy.region.clone(),
-        single_sign_on: policy.single_sign_on,
-        product: plan.product,
-        status: if claim.waits { CloudPcStatus::PendingProvision } else { CloudPcStatus::Provisioning },
-        status_before: None,
-        status_detail: None,
-        power_intended: Power::Running,
-        power_observed: Power::PoweredOff,
-        os_version: image.map_or(OsVersion::Windows11, |image| image.os_version),
-        user_account_type: claims.policies.account_type(policy, &claims.groups),
-        provisioned_at: None,
-        grace_ends_at: None,
-        modified_at: now,
-        created_at: now,
-    };
-    tx.cloud_pc_insert(&cloud_pc)?;
-    tx.entitlement_insert(&Entitlement {
-        tenant_id: tenant,
-        cloud_pc_id: cloud_pc.id,
-        user_id: user.id,
-        policy_id: policy.id.clone(),
-        assignment_id: claim.seat_of.map(|assignment| assignment.id.clone()).unwrap_or_default(),
-        service_plan_id: plan.id,
-        sku_id: claim.sku_id,
-    })?;
-    let stamp = Stamp { at: now, tag_nonce: rng.next_u64() };
-    if !claim.waits {
-        accept_unchecked(tx, &RequestContext::system(tenant), &cloud_pc, Params::Provision, stamp)?;
-    }
-    Ok(())
-}
-
-/// Draws a device name that no Cloud PC of the tenant has.
-fn free_name(tx: &Tx<'_>, policy: &Policy, user: &User, rng: &SeededRng) -> Result<String, StoreError> {
-    let template = policy.naming_template.as_deref().unwrap_or(NAMING_TEMPLATE_DEFAULT);
-    let template = NamingTemplate::parse(template)
-        .map_err(|what| StoreError::Corrupt { table: "documents", what: format!("a naming template: {what}") })?;
-    let mut name = template.name(&user.user_principal_name, rng);
-    for _ in 1..NAMES_MAX {
-        if !tx.cloud_pc_device_name_exists(user.tenant_id, &name)? {
-            break;
-        }
-        name = template.name(&user.user_principal_name, rng);
-    }
-    Ok(name)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use cloudpc_model::{
 };
 use cloudpc_store::{PolicySchedule, PolicyValues, RolloutCloudPc, StoreError, Tx};
 
+use super::tenant_turns::take_turns;
 use crate::ledger::RequestContext;
 use crate::policy::PolicySettings;
 use crate::request::{Stamp, accept_unchecked};
@@ -44,16 +45,14 @@ pub(super) fn advance_rollouts(
     now: Timestamp,
 ) -> Result<Option<TenantId>, StoreError> {
     let rng = SeededRng::new(seed);
-    let mut turn = turn;
-    for _ in 0..ROLLOUTS_MAX {
+    take_turns(tx, turn, ROLLOUTS_MAX, |tx, turn| {
         let Some(rollout) = tx.rollout_due(turn)? else { return Ok(None) };
         match tx.document(rollout.tenant_id, &key(&rollout.policy_id))? {
             Some(policy) => advance(tx, &rollout, &policy, &rng, now)?,
             None => tx.rollout_delete(rollout.tenant_id, &rollout.policy_id)?,
         }
-        turn = Some(rollout.tenant_id);
-    }
-    Ok(turn)
+        Ok(Some(rollout.tenant_id))
+    })
 }
 
 fn key(policy: &str) -> DocumentKey {

@@ -11,10 +11,11 @@ use cloudpc_store::{Advance, StoreError, Tx, WorkerId};
 use std::sync::Arc;
 
 use crate::actions::{Completion, DocumentEnd, Recipe, Step, Subject, end_unsuccessfully, mark_failed, recipe};
-use crate::ledger::{self, audit};
+use crate::ledger::{self, RequestContext, audit};
 use crate::plan::{self, Decision};
+use crate::request::{Stamp, accept_unchecked};
 use crate::target::Target;
-use crate::{Engine, EngineDependencies, frontline};
+use crate::{Engine, EngineDependencies, frontline, sessions};
 
 /// State of an action after a transaction, and the next thing for its worker to do.
 pub(crate) struct ActionTurn {
@@ -271,6 +272,11 @@ fn log_and_decide(
                     tx.remote_sessions_end(cloud_pc.tenant_id, cloud_pc.id, action.started_at.unwrap_or(now))?;
                 }
                 apply_end(tx, parts, end, cloud_pc, now)?;
+                let signs_off = end.outcome == State::Done && action.kind().ends_sessions();
+                // A deprovisioned Cloud PC is gone.
+                if signs_off && action.kind() != Kind::Deprovision && cloud_pc.session_started_at.is_some() {
+                    sessions::release(tx, cloud_pc, Stamp::following(action, now))?;
+                }
             }
             target => {
                 end_document(tx, recipe(action.kind()), &end.action, target, end.outcome, end.failure.as_ref(), now)?;
@@ -307,14 +313,20 @@ pub(super) fn end_timed_out(tx: &mut Tx<'_>, now: Timestamp, limit: usize) -> Re
 }
 
 /// Applies the end of an action that was never started to its target. Of the actions on Cloud PCs,
-/// only provisioning, deprovisioning and resizing change the status on acceptance.
+/// only provisioning, preparing, deprovisioning and resizing change the status on acceptance.
 pub(crate) fn end_unstarted(tx: &mut Tx<'_>, action: &Action, now: Timestamp) -> Result<(), StoreError> {
     let mut target = Target::of(tx, action)?;
     let before = target.clone();
     match (action.kind(), &mut target) {
-        (Kind::Provision | Kind::Deprovision | Kind::Resize, Target::CloudPc(cloud_pc)) => {
+        (Kind::Provision | Kind::Prepare | Kind::Deprovision | Kind::Resize, Target::CloudPc(cloud_pc)) => {
             end_unsuccessfully(cloud_pc, action, action.failure(), now);
             reconcile_again(tx, action, cloud_pc, now)?;
+            frontline::on_failure(tx, action, cloud_pc)?;
+        }
+        // The restore point is gone, so its disk must go.
+        (Kind::DropRestorePoint, Target::CloudPc(cloud_pc)) => {
+            let system = RequestContext::system(cloud_pc.tenant_id);
+            accept_unchecked(tx, &system, cloud_pc, action.params.clone(), Stamp::following(action, now))?;
         }
         (_, Target::CloudPc(cloud_pc)) => frontline::on_failure(tx, action, cloud_pc)?,
         (_, target) => end_document(tx, recipe(action.kind()), action, target, action.state, action.failure(), now)?,
@@ -322,12 +334,18 @@ pub(crate) fn end_unstarted(tx: &mut Tx<'_>, action: &Action, now: Timestamp) ->
     target.store(tx, &before, now)
 }
 
-/// Queues the user of a Cloud PC whose deprovisioning or resize did not succeed. The user may have
-/// been given the licence back meanwhile, and the reconciler learns when to deprovision again; or
-/// the user lost the licence while the resize waited for another.
+/// Queues the user or assignment of a Cloud PC whose deprovisioning or resize did not succeed. The
+/// user may have been given the licence back meanwhile, and the reconciler learns when to
+/// deprovision again; or the user lost the licence while the resize waited for another.
 fn reconcile_again(tx: &mut Tx<'_>, action: &Action, cloud_pc: &CloudPc, now: Timestamp) -> Result<(), StoreError> {
-    match action.kind() {
-        Kind::Deprovision | Kind::Resize => tx.provisioning_queue_put(cloud_pc.tenant_id, &[cloud_pc.user_id], now),
+    let (Kind::Deprovision | Kind::Resize) = action.kind() else { return Ok(()) };
+    if let Some(user) = cloud_pc.user_id {
+        tx.provisioning_queue_put(cloud_pc.tenant_id, &[user], now)?;
+    }
+    match tx.entitlement(cloud_pc.tenant_id, cloud_pc.id)? {
+        Some(shared) if shared.user_id.is_none() => {
+            tx.shared_assignment_put(shared.tenant_id, &shared.policy_id, &shared.assignment_id)
+        }
         _ => Ok(()),
     }
 }

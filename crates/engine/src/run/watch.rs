@@ -7,7 +7,7 @@
 //! guest's hostname is set. [`crate::health`] decides what an observation means.
 
 use cloudpc_drivers::{DriverError, GuestError, Observed};
-use cloudpc_model::{CloudPcId, Error, HealthCheck, Params, Power, TenantId};
+use cloudpc_model::{CloudPcId, CloudPcStatus, Error, HealthCheck, Params, Power, TenantId};
 use cloudpc_store::{StoreError, Tx};
 use futures_util::StreamExt;
 use std::future::pending;
@@ -154,7 +154,7 @@ fn record(
         }
     };
     let Some(before) = tx.cloud_pc(tenant, id)? else { return Ok(tx.health_check_delete(tenant, id)?) };
-    if before.status.is_policy_change() {
+    if before.status.is_policy_change() || before.status == CloudPcStatus::Preparing {
         // An action that may stop the machine has started meanwhile.
         return Ok(tx.health_check_postpone(&check, now + PAUSE)?);
     }

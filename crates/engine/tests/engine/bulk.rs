@@ -1,7 +1,9 @@
 //! Bulk actions on the virtual clock: the outcome of each item, and the counts of the bulk action.
 
 use cloudpc_drivers::sim::ScriptedCondition;
-use cloudpc_engine::{BULK_ACTIONS_OPEN_MAX, BULK_CLOUD_PCS_MAX, BULK_RUNNING_MAX, FaultRule, NewBulkAction};
+use cloudpc_engine::{
+    BULK_ACTIONS_KEPT_MAX, BULK_ACTIONS_OPEN_MAX, BULK_CLOUD_PCS_MAX, BULK_RUNNING_MAX, FaultRule, NewBulkAction,
+};
 use cloudpc_model::{
     BlobAccessTier, BulkAction, BulkActionId, BulkCounts, BulkItem, BulkItemState, BulkRequest, BulkStatus, Clock,
     CloudPcId, CloudPcStatus, DiskEncryptionType, Document, DocumentKey, DocumentType, ErrorKind, GroupId, Object,
@@ -395,4 +397,32 @@ async fn a_maintenance_window_holds_a_bulk_action_back() {
     let at_once = world.engine.accept_bulk(&asked(), held).await.unwrap();
     world.rest().await;
     assert_eq!(world.bulk_now(at_once.id).await.counts.pending, 0);
+}
+
+#[tokio::test]
+async fn the_oldest_ended_bulk_actions_make_room_for_new_ones() {
+    let mut world = TestEngine::new(1).await;
+    world.start();
+    let nobody = || NewBulkAction { cloud_pcs: vec!["nobody".into()], ..new(BulkRequest::Restart, &[]) };
+    let mut ids = Vec::new();
+    for number in 0..BULK_ACTIONS_KEPT_MAX {
+        ids.push(world.engine.accept_bulk(&asked(), nobody()).await.unwrap().id);
+        if number % BULK_ACTIONS_OPEN_MAX == BULK_ACTIONS_OPEN_MAX - 1 {
+            // Ended ones are told apart by their age.
+            world.advance(Duration::from_secs(1)).await;
+        }
+    }
+    let kept = async |world: &TestEngine| world.change(|tx| tx.bulk_action_count(tenant())).await;
+    assert_eq!(kept(&world).await, BULK_ACTIONS_KEPT_MAX);
+    let newest = world.engine.accept_bulk(&asked(), nobody()).await.unwrap().id;
+    assert_eq!(kept(&world).await, BULK_ACTIONS_KEPT_MAX);
+    let mut left = 0;
+    for id in ids.iter().take(usize::try_from(BULK_ACTIONS_OPEN_MAX).unwrap()) {
+        let id = *id;
+        let found = world.change(move |tx| tx.bulk_action(tenant(), id)).await;
+        assert_eq!(world.items(id).await.len(), usize::from(found.is_some()), "items go with their bulk action");
+        left += u64::from(found.is_some());
+    }
+    assert_eq!(left, BULK_ACTIONS_OPEN_MAX - 1, "one of the oldest is gone");
+    assert!(world.change(move |tx| tx.bulk_action(tenant(), newest)).await.is_some());
 }

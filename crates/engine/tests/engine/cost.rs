@@ -124,7 +124,7 @@ async fn a_reprovision_takes_few_transactions_and_statements() {
         lines.push(format!("{name}: {transactions} transactions, {statements} statements"));
     }
     insta::assert_snapshot!(lines.join("\n"), @"
-    action.accept: 1 transactions, 8 statements
+    action.accept: 1 transactions, 9 statements
     action.advance: 6 transactions, 15 statements
     action.claim: 1.6 transactions, 22.4 statements
     action.decide: 1 transactions, 13 statements

@@ -109,6 +109,7 @@ kinds! {
     place_under_review: PlaceUnderReview,
     deploy_agent: DeployAgent,
     provision: Provision,
+    prepare: Prepare,
     deprovision: Deprovision,
     apply_policy: ApplyPolicy,
     take_restore_point: TakeRestorePoint,
@@ -224,6 +225,8 @@ impl Trial {
             Disturbance::CanceledBefore if self.before().is_some_and(|before| past_return(recipe, before)) => {
                 State::Done
             }
+            // The restore point is gone already.
+            Disturbance::CanceledBefore if self.kind == Kind::DropRestorePoint => State::Done,
             Disturbance::CanceledBefore | Disturbance::CanceledDuring => State::Canceled,
             Disturbance::UndoneTwice | Disturbance::UndoCrashes => State::Failed,
             Disturbance::UndoFails => State::Stuck,
@@ -261,7 +264,8 @@ impl Trial {
     }
 
     async fn cancel(&self, action: ActionId) {
-        let past = is_past_return(&self.world.action(action).await);
+        let found = self.world.action(action).await;
+        let past = is_past_return(&found) || found.kind() == Kind::DropRestorePoint;
         match self.world.engine.cancel(&asked(), action).await {
             Ok(()) => assert!(!past, "{}", self.name()),
             Err(error) => {
@@ -345,6 +349,9 @@ impl Case {
         if kind == Kind::Deprovision {
             world.begin_grace(id).await;
         }
+        if kind == Kind::Prepare {
+            world.share(id).await;
+        }
         if kind == Kind::ApplyPolicy {
             world.govern(&[id]).await;
             world.change_policy("northeurope", true).await;
@@ -382,6 +389,7 @@ impl Case {
             Kind::DeployAgent => self.trial.world.deploy(&self.id.to_string()).await,
             Kind::Undo => self.trial.world.engine.undo(&asked(), self.id).await.unwrap(),
             Kind::Provision => self.trial.world.provision(self.id).await,
+            Kind::Prepare => self.trial.world.sign_out(self.id).await,
             Kind::Deprovision => self.trial.world.engine.end_grace_period(&asked(), self.id).await.unwrap(),
             Kind::ApplyPolicy => self.trial.world.apply_policy(self.id).await,
             Kind::PlaceUnderReview => self.trial.world.begin_review(self.id).await,
@@ -396,6 +404,7 @@ impl Case {
             State::Stuck => self.check_stuck(action).await,
             _ if is_past_return(&ended) => self.check_not_undone(&ended).await,
             _ if self.trial.kind == Kind::Provision => self.check_not_provisioned(&ended).await,
+            _ if self.trial.kind == Kind::Prepare => self.check_not_prepared(&ended).await,
             _ => self.check_as_before().await,
         }
     }
@@ -422,6 +431,7 @@ impl Case {
             Kind::Undo
             | Kind::DeployAgent
             | Kind::Provision
+            | Kind::Prepare
             | Kind::Deprovision
             | Kind::ApplyPolicy
             | Kind::PlaceUnderReview
@@ -519,6 +529,15 @@ impl Case {
                 assert!(cloud_pc.provisioned_at > self.cloud_pc.provisioned_at, "{name}");
                 assert_eq!(self.deployments().await.len(), 1, "{name}: the agent follows, once");
             }
+            Kind::Prepare => {
+                assert_eq!(machine.disk, Some(tag.clone()), "{name}");
+                assert_eq!(machine.spec.image, image(OsVersion::Windows11), "{name}");
+                assert_eq!(self.trial.world.marker(self.id).await, None, "{name}: what the user left is gone");
+                let user = (cloud_pc.user_id, &*cloud_pc.user_principal_name, cloud_pc.session_started_at);
+                assert_eq!(user, (None, "", None), "{name}");
+                assert_eq!(self.deployments().await.len(), 1, "{name}: the agent follows, once");
+                self.trial.world.advance(std::time::Duration::from_secs(60)).await;
+            }
             Kind::ApplyPolicy => {
                 assert_eq!((&*cloud_pc.region, cloud_pc.single_sign_on), ("northeurope", true), "{name}");
                 assert_eq!(machine.boots, self.machine_before().boots + 1, "{name}: once");
@@ -555,6 +574,20 @@ impl Case {
         assert_eq!(cloud_pc.status, CloudPcStatus::Failed, "{name}");
         assert_eq!(cloud_pc.status_detail.unwrap().code, ended.failure().unwrap().code, "{name}");
         assert!(self.deployments().await.iter().all(|state| *state == State::Canceled), "{name}: canceled");
+    }
+
+    /// Checks that a shared Cloud PC that was not prepared has its old disk, and no user gets it.
+    async fn check_not_prepared(&self, ended: &Action) {
+        let name = self.trial.name();
+        let machine = self.trial.world.driver.observe(self.id).await.unwrap();
+        assert_eq!(machine.disk, self.machine_before().disk, "{name}");
+        let cloud_pc = self.trial.world.cloud_pc(self.id).await;
+        assert_eq!((cloud_pc.status, cloud_pc.is_free()), (CloudPcStatus::Failed, false), "{name}");
+        assert_eq!(cloud_pc.user_id, None, "{name}");
+        let code = ended.failure().map(|failure| failure.code.clone());
+        assert_eq!(cloud_pc.status_detail.map(|detail| detail.code), code, "{name}");
+        assert!(self.deployments().await.iter().all(|state| *state == State::Canceled), "{name}: canceled");
+        assert_eq!(self.trial.world.asides(self.id).await, Vec::<String>::new(), "{name}");
     }
 
     /// Checks that a failure before the point of no return left everything unchanged.
@@ -641,7 +674,7 @@ impl Case {
         self.trial.world.engine.settle(&asked(), action).await.unwrap();
         assert_eq!(self.trial.world.action(action).await.state, State::Failed, "{name}");
         let settled = match self.trial.kind {
-            Kind::Provision => CloudPcStatus::Failed,
+            Kind::Provision | Kind::Prepare => CloudPcStatus::Failed,
             Kind::Deprovision => CloudPcStatus::InGracePeriod,
             _ => CloudPcStatus::Provisioned,
         };

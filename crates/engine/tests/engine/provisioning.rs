@@ -480,7 +480,7 @@ async fn grace_that_begins_during_an_action_shows_at_its_end() {
 async fn cloud_pc_that_no_policy_made_is_left_alone() {
     let mut world = company(1).await;
     let id = world.add(1, cloudpc_drivers::sim::ScriptedCondition::default()).await;
-    let owner = world.cloud_pc(id).await.user_id;
+    let owner = world.cloud_pc(id).await.user_id.unwrap();
     world.change(move |tx| tx.provisioning_queue_put(tenant(), &[owner], START)).await;
     world.advance(30 * DAY).await;
     assert_eq!(world.cloud_pc(id).await.status, CloudPcStatus::Provisioned);

@@ -29,7 +29,7 @@ async fn world(frequency: &'static str) -> (TestEngine, CloudPcId) {
     world
         .change(move |tx| {
             add_user_setting(tx, id, frequency)?;
-            let user = tx.cloud_pc(tenant(), id)?.unwrap().user_id;
+            let user = tx.cloud_pc(tenant(), id)?.unwrap().user_id.unwrap();
             tx.provisioning_queue_put(tenant(), &[user], now)
         })
         .await;
@@ -94,7 +94,7 @@ async fn a_machine_that_is_off_and_a_user_without_a_setting_get_none() {
     world.advance(4 * HOUR).await;
     world.idle().await;
     assert_eq!(of_type(&world, id, SnapshotType::Retention).await.len(), 1);
-    let user = world.cloud_pc(id).await.user_id;
+    let user = world.cloud_pc(id).await.user_id.unwrap();
     let now = world.clock.now();
     world
         .change(move |tx| {

@@ -51,7 +51,7 @@ impl TestEngine {
                 tx.entitlement_insert(&Entitlement {
                     tenant_id: tenant(),
                     cloud_pc_id: *id,
-                    user_id: UserId(Uuid::from_u128(8)),
+                    user_id: Some(UserId(Uuid::from_u128(8))),
                     policy_id: POLICY.into(),
                     assignment_id: String::new(),
                     service_plan_id: small(),

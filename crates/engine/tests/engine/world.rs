@@ -8,10 +8,11 @@ use cloudpc_engine::{
     ReviewRequest,
 };
 use cloudpc_model::{
-    Action, ActionId, Actor, AgentSetting, AuditEntry, AuditResult, BlobAccessTier, Clock, CloudPc, CloudPcId,
-    CloudPcStatus, Document, DocumentKey, DocumentType, Event, EventKind, GalleryImage, GroupId, ImageId,
-    ManagedDeviceId, Object, OsVersion, Params, Partner, PartnerId, Power, Product, Rng, SeededRng, ServicePlan,
-    ServicePlanId, State, TenantId, Timestamp, UserAccessLevel, UserAccountType, UserId,
+    Action, ActionId, Actor, AgentSetting, AuditEntry, AuditResource, AuditResult, AuditVerb, BlobAccessTier, Clock,
+    CloudPc, CloudPcId, CloudPcStatus, Document, DocumentKey, DocumentType, Event, EventKind, GalleryImage, GroupId,
+    ImageId, ManagedDeviceId, Object, OsVersion, Params, Partner, PartnerId, Power, Product, ProvisioningType,
+    RemoteSession, ResourceType, Rng, SeededRng, ServicePlan, ServicePlanId, State, TenantId, Timestamp,
+    UserAccessLevel, UserAccountType, UserExperienceType, UserId,
 };
 use cloudpc_store::{DocumentIndex, Group, Reader, Store, StoreError, Tx, User, UserProfile, WriteMode, testing};
 use serde_json::json;
@@ -273,7 +274,7 @@ impl TestEngine {
             aad_device_id: Uuid::from_u128(u128::from(number)),
             display_name: format!("Cloud PC {number}"),
             managed_device_name: format!("CPC-{number}"),
-            user_id: UserId(Uuid::from_u128(7)),
+            user_id: Some(UserId(Uuid::from_u128(7))),
             user_principal_name: "ada@contoso.test".into(),
             service_plan_id: plan_id,
             image_id: image(OsVersion::Windows11),
@@ -282,6 +283,10 @@ impl TestEngine {
             region: "westus3".into(),
             single_sign_on: false,
             product: Product::Enterprise,
+            provisioning_type: ProvisioningType::Dedicated,
+            user_experience_type: UserExperienceType::CloudPc,
+            session_started_at: None,
+            on_premises_connection_id: String::new(),
             status: CloudPcStatus::Provisioned,
             status_before: None,
             status_detail: None,
@@ -294,6 +299,55 @@ impl TestEngine {
             modified_at: now,
             created_at: now,
         }
+    }
+
+    /// Makes a Cloud PC a shared one that its user is connected to, and whose disk is replaced
+    /// after each session.
+    pub async fn share(&self, id: CloudPcId) {
+        const POLICY: &str = "shared";
+        let body =
+            json!({"displayName": "Shared", "provisioningType": "sharedByEntraGroup", "snapshotResetMode": "enabled"});
+        self.add_document(&Document {
+            tenant_id: tenant(),
+            key: DocumentKey::new(DocumentType::CloudPcProvisioningPolicy, POLICY),
+            revision: 1,
+            body: body.as_object().unwrap().clone(),
+            status: Object::new(),
+            secret_counts: Object::new(),
+            created_at: START,
+            modified_at: START,
+        })
+        .await;
+        let now = self.clock.now();
+        self.change(move |tx| {
+            let cloud_pc = tx.cloud_pc(tenant(), id)?.unwrap();
+            let session = RemoteSession {
+                id: 0,
+                user_principal_name: cloud_pc.user_principal_name.clone(),
+                signed_in_at: now,
+                signed_out_at: None,
+                seen_at: None,
+                round_trip_ms: None,
+                bandwidth_kbps: None,
+                sign_in_ms: None,
+            };
+            tx.remote_session_insert(tenant(), id, &session)?;
+            tx.cloud_pc_update(&CloudPc {
+                provisioning_type: ProvisioningType::SharedByEntraGroup,
+                provisioning_policy_id: POLICY.into(),
+                session_started_at: Some(now),
+                ..cloud_pc
+            })
+        })
+        .await;
+    }
+
+    /// Signs out the user of a shared Cloud PC. Returns the action that prepares it.
+    pub async fn sign_out(&self, id: CloudPcId) -> ActionId {
+        let resource = AuditResource::new(ResourceType::CloudPc, id);
+        let entry = AuditEntry::new(tenant(), self.clock.now(), Actor::system(), AuditVerb::Inject, resource);
+        assert_eq!(self.engine.sign_out(tenant(), id, entry).await.unwrap(), 1);
+        self.latest_action(&id.to_string()).await
     }
 
     /// Accepts the provisioning of a Cloud PC without a machine.
@@ -605,7 +659,7 @@ fn tempdir() -> tempfile::TempDir {
 
 /// Makes the user of a Cloud PC a member of a group with a user setting of this frequency.
 pub fn add_user_setting(tx: &mut Tx<'_>, id: CloudPcId, frequency: &str) -> Result<(), StoreError> {
-    let user = tx.cloud_pc(tenant(), id)?.unwrap().user_id;
+    let user = tx.cloud_pc(tenant(), id)?.unwrap().user_id.unwrap();
     let group = GroupId(Uuid::from_u128(0x5e7));
     tx.user_put(&User {
         tenant_id: tenant(),

@@ -3,8 +3,7 @@
 
 use bytes::Bytes;
 use cloudpc_graph::GraphError;
-use cloudpc_model::{AuditVerb, CloudPc, CloudPcId, Error, RemoteSession, ResourceType};
-use cloudpc_store::Tx;
+use cloudpc_model::{AuditVerb, CloudPc, CloudPcId, Error, RemoteSession, ResourceType, UserId};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -43,14 +42,12 @@ pub async fn create(call: AdminCall, body: Bytes) -> Result<AdminReply, Problem>
     call.simulation()?;
     let request: SessionRequest = read(&body)?;
     let cloud_pc = find(&call, request.cloud_pc_id).await?;
+    let user = user_to_connect(&call, &request, &cloud_pc).await?;
     let session = stated(&call, &request, &cloud_pc)?;
     let entry = call.audit(AuditVerb::Inject, ResourceType::CloudPc, cloud_pc.id);
     let entry = entry.detail("session", if session.signed_out_at.is_some() { "ended" } else { "open" });
-    let insert = move |tx: &mut Tx<'_>| {
-        tx.audit_insert(&entry)?;
-        tx.remote_session_insert(cloud_pc.tenant_id, cloud_pc.id, &session)
-    };
-    let id = call.app.store.write("session.state", insert).await.map_err(Error::from)?;
+    let (tenant, id) = (cloud_pc.tenant_id, cloud_pc.id);
+    let id = call.app.engine.begin_session(tenant, id, user, session, Some(entry)).await?;
     Ok(AdminReply::Created(json!({ "id": id })))
 }
 
@@ -61,10 +58,30 @@ pub async fn end(call: AdminCall, body: Bytes) -> Result<(), Problem> {
     let name = cloud_pc.display_name.clone();
     let entry = call.audit(AuditVerb::Inject, ResourceType::CloudPc, cloud_pc.id);
     let entry = entry.detail("session", "ended");
-    match call.app.engine.sign_out(cloud_pc, entry).await.map_err(Error::from)? {
+    match call.app.engine.sign_out(cloud_pc.tenant_id, cloud_pc.id, entry).await.map_err(Error::from)? {
         0 => Err(GraphError::bad_request(format!("'{name}' has no open session.")).about("cloudPcId").into()),
         _ => Ok(()),
     }
+}
+
+/// Returns the user that a session which is still open connects to a shared Cloud PC.
+async fn user_to_connect(
+    call: &AdminCall,
+    request: &SessionRequest,
+    cloud_pc: &CloudPc,
+) -> Result<Option<UserId>, Problem> {
+    const NAME: &str = "userPrincipalName";
+    if !cloud_pc.is_shared() || request.lasted.is_some() {
+        return Ok(None);
+    }
+    let Some(name) = request.user_principal_name.clone().filter(|name| !name.is_empty()) else {
+        let message = format!("A shared Cloud PC has no user of its own. State '{NAME}'.");
+        return Err(GraphError::bad_request(message).about(NAME).into());
+    };
+    let (tenant, wanted) = (call.caller.tenant_id, name.clone());
+    let found = call.app.store.read(move |reader| reader.user_by_name(tenant, &wanted)).await.map_err(Error::from)?;
+    let missing = || GraphError::bad_request(format!("The tenant has no user '{name}'.")).about(NAME);
+    Ok(Some(found.ok_or_else(missing)?.id))
 }
 
 async fn find(call: &AdminCall, id: CloudPcId) -> Result<CloudPc, Problem> {

@@ -65,8 +65,9 @@ async fn open(
     let request = OpeningRequest { request_id: ids.request_id, peer: peer.map(|Extension(peer)| peer) };
     // Subscribed before anything is checked, so that a change in between closes the desktop as soon
     // as it is open.
-    let changes = app.identity.watch();
-    let Opened { admission, view_only, place, display } = match admit(&app, &request, &ticket, &headers).await {
+    let (changes, user_access) = (app.identity.watch(), app.store.user_access_changes());
+    let Opened { admission, view_only, place, display, session } = match admit(&app, &request, &ticket, &headers).await
+    {
         Ok(opened) => opened,
         Err(refusal) => return refusal.into_response(),
     };
@@ -75,8 +76,7 @@ async fn open(
         let (cloud_pc_id, actor) = (admission.cloud_pc_id, admission.caller.actor());
         let (app_name, user) = (actor.app_name, actor.user_principal_name);
         tracing::info!(%cloud_pc_id, app = app_name, user, view_only, "desktop opened");
-        let session = if view_only { None } else { DesktopSession::begin(&app, &admission).await };
-        Bridge { app, admission, view_only, changes, session }.run(socket, display).await;
+        Bridge { app, admission, view_only, changes, user_access, session }.run(socket, display).await;
         tracing::info!(%cloud_pc_id, "desktop closed");
         drop((place, open));
     })
@@ -94,6 +94,8 @@ struct Opened {
     view_only: bool,
     place: DesktopPlace,
     display: Box<dyn Display>,
+    /// The record of the connection; none while somebody only looks on.
+    session: Option<DesktopSession>,
 }
 
 /// Status and reason of a refused WebSocket.
@@ -123,7 +125,11 @@ async fn admit(
     let display = super::display(app, &admission).await.map_err(|closed| explain(&closed))?;
     let row = audit_row(app, request, &admission, &entry);
     app.store.write("desktop.open", move |tx| tx.audit_insert(&row)).await.map_err(|error| store_failed(&error))?;
-    Ok(Opened { admission, view_only, place, display })
+    let session = match view_only {
+        true => None,
+        false => DesktopSession::begin(app, &admission).await.map_err(|closed| explain(&closed))?,
+    };
+    Ok(Opened { admission, view_only, place, display, session })
 }
 
 fn audit_row(app: &App, request: &OpeningRequest, admission: &DesktopAdmission, entry: &DesktopEntry) -> AuditEntry {
@@ -139,6 +145,7 @@ fn explain(closed: &OpenError) -> BridgeRefusal {
         OpenError::Gone => {
             refusal(StatusCode::NOT_FOUND, "The Cloud PC no longer exists or is assigned to another user.")
         }
+        OpenError::Taken(why) => refusal(StatusCode::CONFLICT, why),
         OpenError::Withdrawn => refusal(StatusCode::FORBIDDEN, WITHDRAWN),
         OpenError::Restricted => refusal(StatusCode::FORBIDDEN, super::RESTRICTED),
         OpenError::Store | OpenError::Driver(_) => refusal(
@@ -167,6 +174,8 @@ struct Bridge {
     view_only: bool,
     /// Signals that the caller may have lost permissions.
     changes: watch::Receiver<u64>,
+    /// Signals that users may have lost access to Cloud PCs.
+    user_access: watch::Receiver<()>,
     /// The record of the connection; none while somebody only looks on.
     session: Option<DesktopSession>,
 }
@@ -194,8 +203,12 @@ impl Bridge {
     /// Returns when the caller has less access than the desktop was opened with.
     async fn until_withdrawn(&mut self) -> BridgeEnd {
         loop {
-            // The sender lives as long as the server.
-            let _ = tokio::time::timeout(RIGHTS_AGE_MAX, self.changes.changed()).await;
+            // The senders live as long as the server.
+            tokio::select! {
+                _ = self.changes.changed() => {}
+                _ = self.user_access.changed() => {}
+                () = tokio::time::sleep(RIGHTS_AGE_MAX) => {}
+            }
             if let Some(session) = &self.session {
                 session.seen(&self.app).await;
             }
@@ -203,7 +216,7 @@ impl Bridge {
                 Ok(entry) if self.view_only || !entry.view_only => {}
                 Ok(_) | Err(OpenError::Withdrawn) => return (close_code::POLICY, WITHDRAWN.into()),
                 Err(OpenError::Restricted) => return (close_code::POLICY, super::RESTRICTED.into()),
-                Err(OpenError::Gone) => {
+                Err(OpenError::Gone | OpenError::Taken(_)) => {
                     return (close_code::POLICY, "the Cloud PC no longer exists or is assigned to another user".into());
                 }
                 Err(OpenError::Store | OpenError::Driver(_)) => {

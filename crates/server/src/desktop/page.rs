@@ -101,6 +101,7 @@ fn explain(closed: &OpenError) -> Response {
         OpenError::Gone => {
             refuse(StatusCode::NOT_FOUND, "This Cloud PC no longer exists or is assigned to another user.")
         }
+        OpenError::Taken(why) => refuse(StatusCode::CONFLICT, why),
         OpenError::Withdrawn => refuse(
             StatusCode::FORBIDDEN,
             "Your permission to open this desktop was revoked or has expired since the URL was issued.",

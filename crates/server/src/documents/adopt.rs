@@ -35,7 +35,7 @@ pub fn adopt(tx: &mut Tx<'_>, tenant: TenantId, now: Timestamp, rng: &dyn Rng) -
     all.retain(|cloud_pc| !is_left_out(cloud_pc));
     let mut policies: BTreeMap<(String, bool), Vec<CloudPc>> = BTreeMap::new();
     for cloud_pc in all {
-        if tx.user(tenant, cloud_pc.user_id)?.is_some() {
+        if cloud_pc.user_id.map(|user| tx.user(tenant, user)).transpose()?.flatten().is_some() {
             let plan = tx.service_plan(tenant, cloud_pc.service_plan_id)?;
             let is_frontline = plan.is_some_and(|plan| plan.product == Product::Frontline);
             policies.entry((cloud_pc.provisioning_policy_id.clone(), is_frontline)).or_default().push(cloud_pc);
@@ -104,7 +104,7 @@ fn put_subscriptions(
             let (holders, seats) = sold.entry(cloud_pc.service_plan_id).or_default();
             match is_frontline {
                 true => *seats += 1,
-                false => drop(holders.insert(cloud_pc.user_id)),
+                false => holders.extend(cloud_pc.user_id),
             }
         }
     }
@@ -206,7 +206,7 @@ fn put_group(
         security_enabled: true,
         created_at: now,
     })?;
-    let users: BTreeSet<UserId> = adopted.cloud_pcs.iter().map(|cloud_pc| cloud_pc.user_id).collect();
+    let users: BTreeSet<UserId> = adopted.cloud_pcs.iter().filter_map(|cloud_pc| cloud_pc.user_id).collect();
     for user in users {
         tx.group_member_insert(tenant, group, user, now)?;
     }

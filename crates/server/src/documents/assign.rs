@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cloudpc_graph::GraphError;
-use cloudpc_model::{AuditVerb, Document, DocumentKey, DocumentType, GroupId, Object};
+use cloudpc_model::{AuditVerb, Document, DocumentKey, DocumentType, GroupId, Object, Product, ServicePlan};
 use cloudpc_store::{Reader, Tx};
 use serde_json::Value;
 
@@ -264,8 +264,12 @@ fn check_once(reader: &Reader<'_>, change: &DocumentChange<'_>, target: &Assignm
     Err(GraphError::new(409, "nameAlreadyExists", message).about(group_property(change.new.key.kind)).into())
 }
 
-/// Queues the members of an assignment's group, because their Cloud PCs may change.
+/// Queues the members of an assignment's group, because their Cloud PCs may change, and the
+/// assignment, because those that the group shares may.
 pub(super) fn queue_members(tx: &mut Tx<'_>, call: &Call, assignment: &Document) -> Result<(), Problem> {
+    if assignment.key.kind == DocumentType::CloudPcProvisioningPolicyAssignment {
+        tx.shared_assignment_put(call.tenant(), &assignment.key.parent, &assignment.key.id)?;
+    }
     if let Some(group) = AssignmentTarget::of(&assignment.body).group_id() {
         tx.provisioning_queue_put_members(call.tenant(), group, call.at)?;
     }
@@ -295,16 +299,34 @@ fn check_service_plan(
             provisioning.unwrap_or_default()
         )),
         (false, plan) => {
-            let known = match plan.parse() {
-                Ok(id) => reader.service_plan(tenant, id)?.is_some(),
-                Err(_) => false,
-            };
-            if known {
-                return Ok(());
+            let found = plan.parse().ok().map(|id| reader.service_plan(tenant, id)).transpose()?.flatten();
+            match found {
+                Some(plan) if provisioning == Some("sharedByEntraGroup") => check_shared(&plan, change),
+                Some(_) => Ok(()),
+                None => wrong(format!(
+                    "There is no service plan with the id '{plan}'. See GET /deviceManagement/virtualEndpoint/servicePlans."
+                )),
             }
-            wrong(format!(
-                "There is no service plan with the id '{plan}'. See GET /deviceManagement/virtualEndpoint/servicePlans."
-            ))
         }
+    }
+}
+
+/// A group shares as many Cloud PCs of a frontline service plan as its assignment says.
+fn check_shared(plan: &ServicePlan, change: &DocumentChange<'_>) -> Result<(), Problem> {
+    let wrong = |about: &str, message: String| Err(GraphError::bad_request(message).about(about).into());
+    if plan.product != Product::Frontline {
+        let message =
+            format!("'{}' is not a frontline service plan. Choose one of frontLineServicePlans.", plan.display_name);
+        return wrong("target/servicePlanId", message);
+    }
+    const COUNT: &str = "allotmentLicensesCount";
+    match change.new.body.get("target").and_then(|target| target.get(COUNT)) {
+        Some(Value::Number(_)) => Ok(()),
+        _ => wrong(
+            &format!("target/{COUNT}"),
+            format!(
+                "A policy of type 'sharedByEntraGroup' needs 'target/{COUNT}': how many Cloud PCs the group shares."
+            ),
+        ),
     }
 }

@@ -34,9 +34,10 @@ pub(super) mod troubleshoot;
 pub(super) mod undo;
 pub(super) mod validate_bulk_resize;
 
+use cloudpc_engine::offered_cloud_pcs;
 use cloudpc_graph::GraphError;
 use cloudpc_graph::resolve::Scope;
-use cloudpc_model::{CloudPc, CloudPcId, Params, Product, ServicePlanId, SnapshotId, UserAccessLevel, UserId};
+use cloudpc_model::{CloudPc, CloudPcId, Kind, Params, Product, ServicePlanId, SnapshotId, UserAccessLevel, UserId};
 use cloudpc_store::{Reader, StoreError};
 use std::sync::Arc;
 
@@ -67,8 +68,22 @@ pub(crate) fn owner(call: &Call, reader: &Reader<'_>) -> Result<Option<UserId>, 
 pub(super) fn find(call: &Call, reader: &Reader<'_>) -> Result<CloudPc, Problem> {
     let owner = owner(call, reader)?;
     let id: CloudPcId = call.id(0, "Cloud PC")?;
-    let found = find_reached(call, reader, id)?.filter(|cloud_pc| owner.is_none_or(|owner| cloud_pc.user_id == owner));
-    found.ok_or_else(|| Problem::not_found("Cloud PC", call.key(0)))
+    let missing = || Problem::not_found("Cloud PC", call.key(0));
+    let cloud_pc = find_reached(call, reader, id)?.ok_or_else(missing)?;
+    match owner {
+        Some(owner) if !is_of(reader, &cloud_pc, owner)? => Err(missing()),
+        _ => Ok(cloud_pc),
+    }
+}
+
+/// Returns whether a Cloud PC is a user's: it is assigned to them, or is the free shared one that
+/// they would be connected to.
+pub(crate) fn is_of(reader: &Reader<'_>, cloud_pc: &CloudPc, user: UserId) -> Result<bool, StoreError> {
+    if cloud_pc.user_id == Some(user) {
+        return Ok(true);
+    }
+    let offered = if cloud_pc.is_free() { offered_cloud_pcs(reader, cloud_pc.tenant_id, user)? } else { Vec::new() };
+    Ok(offered.iter().any(|offered| offered.id == cloud_pc.id))
 }
 
 /// Returns a Cloud PC, if the caller's scope tags reach it.
@@ -77,11 +92,30 @@ pub(super) fn find_reached(call: &Call, reader: &Reader<'_>, id: CloudPcId) -> R
     Ok(call.scope_tags.reaches_cloud_pc(reader, &cloud_pc)?.then_some(cloud_pc))
 }
 
-/// Like [`find`], for what the user of a Cloud PC under review may not do.
+/// Like [`find`], for what the user of a Cloud PC that is shared or under review may not do.
 pub(super) fn find_to_use(call: &Call, reader: &Reader<'_>) -> Result<CloudPc, Problem> {
+    let cloud_pc = find_to_connect(call, reader)?;
+    check_shared(call, &cloud_pc, None)?;
+    Ok(cloud_pc)
+}
+
+/// Like [`find`], for what the user of a Cloud PC under review may not do.
+fn find_to_connect(call: &Call, reader: &Reader<'_>) -> Result<CloudPc, Problem> {
     let cloud_pc = find(call, reader)?;
     check_user_access(call, reader, &cloud_pc)?;
     Ok(cloud_pc)
+}
+
+/// Returns 403 for what the user of a shared Cloud PC may not do with it: others use it as well.
+fn check_shared(call: &Call, cloud_pc: &CloudPc, kind: Option<Kind>) -> Result<(), Problem> {
+    if !cloud_pc.is_shared() || matches!(call.target.scope, Scope::Tenant) {
+        return Ok(());
+    }
+    if matches!(kind, Some(Kind::Reboot | Kind::Troubleshoot)) && cloud_pc.user_id.is_some() {
+        return Ok(());
+    }
+    let message = "The user of a shared Cloud PC can only restart and troubleshoot it, and only while connected. An administrator can do this below /deviceManagement.";
+    Err(GraphError::new(403, "sharedCloudPc", message).into())
 }
 
 /// Returns 403 if the caller is the user of a Cloud PC under review with restricted access.
@@ -95,7 +129,7 @@ pub(super) fn check_user_access(call: &Call, reader: &Reader<'_>, cloud_pc: &Clo
 
 /// Returns whether the caller is the user of a Cloud PC under review with restricted access.
 pub(crate) fn is_restricted(reader: &Reader<'_>, caller: &Caller, cloud_pc: &CloudPc) -> Result<bool, StoreError> {
-    let is_user = caller.user.as_ref().is_some_and(|user| user.id == cloud_pc.user_id);
+    let is_user = caller.user.as_ref().is_some_and(|user| Some(user.id) == cloud_pc.user_id);
     let review = if is_user { reader.review(cloud_pc.tenant_id, cloud_pc.id)? } else { None };
     Ok(review.is_some_and(|review| review.user_access == UserAccessLevel::Restricted))
 }
@@ -108,8 +142,9 @@ async fn request_action(
 ) -> Result<Answer, Problem> {
     let (context, engine) = (call.request_context(), call.app.engine.clone());
     let find = move |reader: &Reader<'_>| {
-        let cloud_pc = find_to_use(&call, reader)?;
+        let cloud_pc = find_to_connect(&call, reader)?;
         let params = params(&call, &cloud_pc)?;
+        check_shared(&call, &cloud_pc, Some(params.kind()))?;
         Ok::<_, Problem>((cloud_pc, params))
     };
     engine.request_found(&context, find).await?;
@@ -134,6 +169,16 @@ pub(super) fn refuse_storage_account(call: &Call) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// Returns 400 for a Cloud PC that no single user starts and stops.
+fn check_startable(cloud_pc: &CloudPc) -> Result<(), Problem> {
+    if cloud_pc.is_shared() {
+        let message =
+            "A shared Cloud PC is not started and stopped by its users. An administrator powers it on and off.";
+        return Err(GraphError::bad_request(message).into());
+    }
+    check_frontline(cloud_pc)
 }
 
 /// Returns 400 for a Cloud PC that is not Frontline.

@@ -17,7 +17,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 use crate::documents;
-use crate::pipeline::{Answer, Call, Problem};
+use crate::pipeline::{Answer, Call, Problem, list};
 
 /// Returns the role assignment in the path.
 ///
@@ -35,14 +35,31 @@ fn find_definition(call: &Call, reader: &Reader<'_>) -> Result<Document, Problem
     documents::find_reached(call, reader, DocumentType::UnifiedRoleDefinition, call.key(0))
 }
 
-/// Reads the entities of a collection within the role assignment in the path.
-async fn of_assignment(
-    call: &Arc<Call>,
-    entities: impl Fn(&Reader<'_>, &Document) -> Result<Vec<Object>, Problem> + Send + Sync + 'static,
-) -> Result<Vec<Object>, Problem> {
-    let request = call.clone();
-    let read = move |reader: &Reader<'_>| entities(reader, &find_assignment(&request, reader)?);
-    call.store().read(read).await
+/// A collection within a role assignment, read whole.
+struct AssignmentCollection {
+    /// What an entity is, for messages.
+    what: &'static str,
+    entities: fn(&Reader<'_>, &Document) -> Result<Vec<Object>, Problem>,
+}
+
+impl AssignmentCollection {
+    async fn list(&self, call: &Arc<Call>) -> Result<Answer, Problem> {
+        list::in_memory(call, self.read(call).await?).await
+    }
+
+    async fn count(&self, call: &Arc<Call>) -> Result<Answer, Problem> {
+        list::count_in_memory(call, self.read(call).await?).await
+    }
+
+    async fn get(&self, call: &Arc<Call>) -> Result<Answer, Problem> {
+        one(call, 1, self.what, self.read(call).await?)
+    }
+
+    async fn read(&self, call: &Arc<Call>) -> Result<Vec<Object>, Problem> {
+        let (request, entities) = (call.clone(), self.entities);
+        let read = move |reader: &Reader<'_>| entities(reader, &find_assignment(&request, reader)?);
+        call.store().read(read).await
+    }
 }
 
 /// Answers with the entity that has the id in the path.

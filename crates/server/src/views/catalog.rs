@@ -1,4 +1,5 @@
-//! The names of service plans and images and the scope tags of policies, for views that show them.
+//! The names of service plans, images and connections and the scope tags of policies, for views
+//! that show them.
 
 use cloudpc_model::{CloudPc, GalleryImage, ImageId, ServicePlan, ServicePlanId, TenantId};
 use cloudpc_store::{Reader, StoreError};
@@ -9,7 +10,7 @@ use crate::rbac::DEFAULT_TAG;
 
 static DEFAULT_TAGS: LazyLock<[String; 1]> = LazyLock::new(|| [DEFAULT_TAG.to_owned()]);
 
-/// The service plans and images of a tenant. There are few, so they are read whole.
+/// The service plans, images and connections of a tenant. There are few, so they are read whole.
 #[derive(Debug, Default)]
 pub struct Catalog {
     plans: Vec<ServicePlan>,
@@ -17,6 +18,8 @@ pub struct Catalog {
     /// The scope tags of policies that have others than the default one, by the policies' ids in
     /// lower case.
     scope_tags: HashMap<String, Vec<String>>,
+    /// The names of on-premises connections, by their ids.
+    connections: HashMap<String, String>,
 }
 
 impl Catalog {
@@ -26,6 +29,7 @@ impl Catalog {
         Ok(Self {
             plans: reader.service_plan_list(tenant)?,
             images: reader.image_list(tenant)?,
+            connections: reader.connection_names(tenant)?.into_iter().collect(),
             scope_tags: tags.map(|(policy, tags)| (policy.to_ascii_lowercase(), tags)).collect(),
         })
     }
@@ -42,6 +46,14 @@ impl Catalog {
         }
         let policy = cloud_pc.provisioning_policy_id.to_ascii_lowercase();
         self.scope_tags.get(&policy).map_or(&DEFAULT_TAGS[..], Vec::as_slice)
+    }
+
+    pub(super) fn connections(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.connections.iter().map(|(id, name)| (id.as_str(), name.as_str()))
+    }
+
+    pub(super) fn connection_name(&self, id: &str) -> Option<&str> {
+        self.connections.get(id).map(String::as_str)
     }
 
     pub(super) fn plans(&self) -> impl Iterator<Item = &ServicePlan> {

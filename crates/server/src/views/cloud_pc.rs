@@ -1,6 +1,6 @@
 //! `cloudPC`
 
-use cloudpc_model::{Action, CloudPc, CloudPcStatus, Power, Product};
+use cloudpc_model::{Action, CloudPc, CloudPcStatus, Power, Product, ProvisioningType};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -23,6 +23,8 @@ pub struct CloudPcRow {
     pub last_action: Option<Action>,
     /// `frontlineCloudPcAvailability`, if the request uses it.
     pub frontline_availability: Option<&'static str>,
+    /// `allotmentDisplayName`: the name that an assignment gives its licences.
+    pub allotment_display_name: Option<String>,
 }
 
 /// `cloudPC`: the properties of v1.0, then those that beta adds.
@@ -45,7 +47,7 @@ struct V1<'a> {
     managed_device_id: Shown<cloudpc_model::ManagedDeviceId>,
     managed_device_name: &'a str,
     aad_device_id: Shown<Uuid>,
-    user_principal_name: &'a str,
+    user_principal_name: Option<&'a str>,
     image_display_name: Option<&'a str>,
     provisioning_policy_id: Option<&'a str>,
     provisioning_policy_name: Option<&'a str>,
@@ -77,7 +79,7 @@ struct Beta<'a> {
     scope_ids: &'a [String],
     group_detail: Option<&'a str>,
     user_detail: Option<&'a str>,
-    shared_device_detail: Option<&'a str>,
+    shared_device_detail: Option<SharedDeviceDetail<'a>>,
     is_disaster_recovery_active: bool,
 }
 
@@ -86,6 +88,14 @@ struct Beta<'a> {
 #[serde(rename_all = "camelCase")]
 struct ConnectionSetting {
     enable_single_sign_on: bool,
+}
+
+/// `cloudPcFrontlineSharedDeviceDetail`: the present session of a shared Cloud PC.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SharedDeviceDetail<'a> {
+    assigned_to_user_principal_name: &'a str,
+    session_start_date_time: Time,
 }
 
 /// The properties that beta sends only if `$select` names them.
@@ -124,23 +134,26 @@ pub fn cloud_pc<'a>(
     let unknown_enum_members = context.unknown_enum_members || set == PropertySet::Stored;
     CloudPcView {
         v1: v1(&row.cloud_pc, catalog, beta && unknown_enum_members),
-        beta: beta.then(|| self::beta(&row.cloud_pc, catalog, unknown_enum_members)),
+        beta: beta.then(|| self::beta(row, catalog, unknown_enum_members)),
         selectable: (beta && set != PropertySet::Default).then(|| selectable(row)),
     }
 }
 
 /// Returns Graph's name of a status.
 pub fn status(status: CloudPcStatus, unknown_enum_members: bool) -> &'static str {
-    match status.is_policy_change() || status == CloudPcStatus::ResizePendingLicense {
+    use CloudPcStatus::{Preparing, ResizePendingLicense};
+    match status.is_policy_change() || matches!(status, ResizePendingLicense | Preparing) {
         true => late_member(status.into(), unknown_enum_members),
         false => status.into(),
     }
 }
 
-fn provisioning_type(product: Product, unknown_enum_members: bool) -> &'static str {
-    match product {
-        Product::Enterprise | Product::Business => "dedicated",
-        Product::Frontline => late_member("sharedByUser", unknown_enum_members),
+fn provisioning_type(provisioning: ProvisioningType, unknown_enum_members: bool) -> &'static str {
+    match provisioning {
+        ProvisioningType::Dedicated => provisioning.into(),
+        ProvisioningType::SharedByUser | ProvisioningType::SharedByEntraGroup => {
+            late_member(provisioning.into(), unknown_enum_members)
+        }
     }
 }
 
@@ -174,20 +187,21 @@ fn v1<'a>(cloud_pc: &'a CloudPc, catalog: &'a Catalog, unknown_enum_members: boo
         managed_device_id: Shown(cloud_pc.managed_device_id),
         managed_device_name: &cloud_pc.managed_device_name,
         aad_device_id: Shown(cloud_pc.aad_device_id),
-        user_principal_name: &cloud_pc.user_principal_name,
+        user_principal_name: none_if_empty(&cloud_pc.user_principal_name),
         image_display_name: catalog.image_name(&cloud_pc.image_id),
         provisioning_policy_id: none_if_empty(&cloud_pc.provisioning_policy_id),
         provisioning_policy_name: none_if_empty(&cloud_pc.provisioning_policy_name),
-        on_premises_connection_name: None,
+        on_premises_connection_name: catalog.connection_name(&cloud_pc.on_premises_connection_id),
         service_plan_id: Shown(cloud_pc.service_plan_id),
         service_plan_name: catalog.plan_name(cloud_pc.service_plan_id),
-        provisioning_type: provisioning_type(cloud_pc.product, unknown_enum_members),
+        provisioning_type: provisioning_type(cloud_pc.provisioning_type, unknown_enum_members),
         last_modified_date_time: Time(cloud_pc.modified_at),
         grace_period_end_date_time: cloud_pc.grace_ends_at.map(Time),
     }
 }
 
-fn beta<'a>(cloud_pc: &'a CloudPc, catalog: &'a Catalog, unknown_enum_members: bool) -> Beta<'a> {
+fn beta<'a>(row: &'a CloudPcRow, catalog: &'a Catalog, unknown_enum_members: bool) -> Beta<'a> {
+    let cloud_pc = &row.cloud_pc;
     let connection_setting = ConnectionSetting { enable_single_sign_on: cloud_pc.single_sign_on };
     let detail = cloud_pc.status_detail.as_ref().map(|detail| Detail::new(&detail.code, &detail.message));
     Beta {
@@ -196,18 +210,21 @@ fn beta<'a>(cloud_pc: &'a CloudPc, catalog: &'a Catalog, unknown_enum_members: b
         status_details: detail,
         service_plan_type: service_plan_type(cloud_pc.product),
         product_type: product_type(cloud_pc.product),
-        user_experience_type: "cloudPc",
+        user_experience_type: cloud_pc.user_experience_type.into(),
         disk_encryption_state: "notAvailable",
         device_region_name: &cloud_pc.region,
         provisioned_date_time: cloud_pc.provisioned_at.map(Time),
         partner_agent_install_results: [],
-        allotment_display_name: None,
+        allotment_display_name: row.allotment_display_name.as_deref(),
         connection_setting,
         connection_settings: connection_setting,
         scope_ids: catalog.scope_tags(cloud_pc),
         group_detail: None,
         user_detail: None,
-        shared_device_detail: None,
+        shared_device_detail: cloud_pc.session_started_at.map(|started_at| SharedDeviceDetail {
+            assigned_to_user_principal_name: &cloud_pc.user_principal_name,
+            session_start_date_time: Time(started_at),
+        }),
         is_disaster_recovery_active: false,
     }
 }

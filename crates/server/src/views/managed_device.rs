@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::catalog::Catalog;
 use super::remote_action::{RemoteActionResult, result};
-use super::{Shown, Time};
+use super::{Shown, Time, none_if_empty};
 use crate::pipeline::list::ListProperty;
 
 /// A managed device with the data that its view needs.
@@ -28,7 +28,7 @@ pub struct ManagedDeviceRow {
 #[serde(rename_all = "camelCase")]
 pub struct ManagedDeviceView<'a> {
     id: Shown<ManagedDeviceId>,
-    user_id: Shown<UserId>,
+    user_id: Option<Shown<UserId>>,
     device_name: &'a str,
     managed_device_name: &'a str,
     managed_device_owner_type: &'static str,
@@ -44,8 +44,8 @@ pub struct ManagedDeviceView<'a> {
     azure_ad_registered: bool,
     #[serde(rename = "azureADDeviceId")]
     azure_ad_device_id: Shown<Uuid>,
-    email_address: &'a str,
-    user_principal_name: &'a str,
+    email_address: Option<&'a str>,
+    user_principal_name: Option<&'a str>,
     model: String,
     manufacturer: &'static str,
     is_encrypted: bool,
@@ -114,7 +114,7 @@ pub fn managed_device<'a>(row: &'a ManagedDeviceRow, catalog: &'a Catalog, versi
     let plan = catalog.plan(cloud_pc.service_plan_id);
     ManagedDeviceView {
         id: Shown(cloud_pc.managed_device_id),
-        user_id: Shown(cloud_pc.user_id),
+        user_id: cloud_pc.user_id.map(Shown),
         device_name: &cloud_pc.managed_device_name,
         managed_device_name: &cloud_pc.managed_device_name,
         managed_device_owner_type: "company",
@@ -128,8 +128,8 @@ pub fn managed_device<'a>(row: &'a ManagedDeviceRow, catalog: &'a Catalog, versi
         device_registration_state: "registered",
         azure_ad_registered: true,
         azure_ad_device_id: Shown(cloud_pc.aad_device_id),
-        email_address: &cloud_pc.user_principal_name,
-        user_principal_name: &cloud_pc.user_principal_name,
+        email_address: none_if_empty(&cloud_pc.user_principal_name),
+        user_principal_name: none_if_empty(&cloud_pc.user_principal_name),
         model: model(plan.map_or("", |plan| &plan.display_name)),
         manufacturer: MANUFACTURER,
         is_encrypted: false,
@@ -149,7 +149,7 @@ pub fn property(path: &str, catalog: &Catalog) -> Option<ListProperty> {
         "deviceName" | "managedDeviceName" => ListProperty::text(column::MANAGED_DEVICE_NAME),
         "azureADDeviceId" => ListProperty::Guid(column::AAD_DEVICE_ID),
         "emailAddress" | "userPrincipalName" => {
-            ListProperty::AnyCase { column: column::USER_PRINCIPAL_NAME, nullable: false }
+            ListProperty::AnyCase { column: column::USER_PRINCIPAL_NAME, nullable: true }
         }
         "lastSyncDateTime" => ListProperty::Time { column: column::MODIFIED_AT, nullable: false },
         "operatingSystem" => ListProperty::Constant(json!(OPERATING_SYSTEM)),

@@ -62,6 +62,7 @@ pub fn capability(kind: Kind, enabled: bool, unknown_enum_members: bool) -> Capa
         | Kind::SetDeviceName
         | Kind::DeployAgent
         | Kind::Provision
+        | Kind::Prepare
         | Kind::Deprovision
         | Kind::ApplyPolicy
         | Kind::TakeRestorePoint
@@ -93,6 +94,7 @@ pub(crate) fn name(kind: Kind) -> &'static str {
         Kind::DropRestorePoint => "DropRestorePoint",
         Kind::DeployAgent => "DeployAgent",
         Kind::Provision => "Provision",
+        Kind::Prepare => "Prepare",
         Kind::Deprovision => "Deprovision",
         Kind::ApplyPolicy => "ApplyPolicy",
         Kind::ImportImage => "ImportImage",

@@ -1,7 +1,7 @@
 //! On-premises connections: their health checks, their secret, and what uses them.
 
 use cloudpc_engine::{Effect, FaultRule};
-use cloudpc_model::{CloudPcId, Kind, TenantId};
+use cloudpc_model::{CloudPcId, GalleryImage, ImageId, Kind, TenantId};
 use cloudpc_store::{Entitlement, Tx};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
@@ -269,6 +269,47 @@ async fn a_connection_in_use_cannot_be_deleted() {
     // The check that was waiting ends with the connection.
     world.run();
     world.rest().await;
+}
+
+#[tokio::test]
+async fn a_reprovision_takes_the_present_image_and_connection_of_the_policy() {
+    const NEWER: &str = "microsoftwindowsdesktop_windows-ent-cpc_win11-25h2-ent-cpc";
+    let world = TestServer::new().await;
+    world.run();
+    let (made, _) = create(&world, body("HQ")).await;
+    let policy = policy_in(&world, &made).await;
+    let desk: CloudPcId = DESK_1.parse().unwrap();
+    let policy_id = policy.clone();
+    let write = move |tx: &mut Tx<'_>| {
+        let cloud_pc = tx.cloud_pc(OWNER_TENANT.parse().unwrap(), desk)?.expect("the fleet has it");
+        let image = tx.gallery_image(cloud_pc.tenant_id, &cloud_pc.image_id)?.expect("its image");
+        let newer = GalleryImage { id: ImageId(NEWER.into()), display_name: "Newer".into(), ..image };
+        tx.gallery_image_put(cloud_pc.tenant_id, &newer)?;
+        tx.entitlement_insert(&Entitlement {
+            tenant_id: cloud_pc.tenant_id,
+            cloud_pc_id: desk,
+            user_id: cloud_pc.user_id,
+            policy_id: policy_id.clone(),
+            assignment_id: String::new(),
+            service_plan_id: cloud_pc.service_plan_id,
+            sku_id: None,
+        })
+    };
+    world.app.store.write("test.write", write).await.unwrap();
+    let patch = json!({"imageId": NEWER});
+    let patched = world.call(Who::Writer, "PATCH", &format!("{BETA}/provisioningPolicies/{policy}"), Some(patch)).await;
+    assert_eq!(patched.status, 200, "{patched}");
+    let one = format!("{BETA}/cloudPCs/{DESK_1}");
+    let shown = async || {
+        let row = world.get(Who::Reader, &one).await.json();
+        (row["imageDisplayName"].clone(), row["onPremisesConnectionName"].clone())
+    };
+    assert_ne!(shown().await.0, "Newer", "a changed policy leaves Cloud PCs as they are");
+    assert_eq!(world.post(Who::Writer, &format!("{one}/reprovision")).await.status, 204);
+    world.rest().await;
+    assert_eq!(shown().await, (json!("Newer"), json!("HQ")));
+    let filter = format!("{BETA}/cloudPCs?$filter=onPremisesConnectionName%20eq%20'HQ'");
+    assert_eq!(world.get(Who::Reader, &filter).await.rows().len(), 1);
 }
 
 #[tokio::test]

@@ -192,3 +192,20 @@ async fn the_sources_of_the_host_are_listed() {
     body["sourceImageResourceId"] = rows[1]["resourceId"].clone();
     assert_eq!(world.call(Who::Writer, "POST", IMAGES, Some(body)).await.status, 201);
 }
+
+#[tokio::test]
+async fn an_image_that_only_a_pool_uses_is_kept() {
+    let world = TestServer::new().await;
+    let path = create(&world, "0.0.1").await;
+    world.run();
+    world.rest().await;
+    let id = path.rsplit_once('/').unwrap().1;
+    let pools = "/beta/deviceManagement/virtualEndpoint/cloudPcPools";
+    let body = json!({"displayName": "Agents", "cloudPcConfiguration": {"imageId": id, "imageType": "custom"}});
+    let pool = world.call(Who::Writer, "POST", pools, Some(body)).await.json()["id"].as_str().unwrap().to_owned();
+    let refused = world.call(Who::Writer, "DELETE", &path, None).await;
+    assert_eq!(refused.error(), (409, "resourceInUse".into()));
+    assert!(refused.body.contains(&pool), "{refused}");
+    assert_eq!(world.call(Who::Writer, "DELETE", &format!("{pools}/{pool}"), None).await.status, 204);
+    assert_eq!(world.call(Who::Writer, "DELETE", &path, None).await.status, 204);
+}

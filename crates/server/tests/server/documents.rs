@@ -7,6 +7,7 @@ use http::Request;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
+use crate::document_cases::add_frontline_subscription;
 use crate::world::{OWNER_TENANT, Reply, START, TestServer, Who};
 
 const BETA: &str = "/beta/deviceManagement/virtualEndpoint";
@@ -283,7 +284,9 @@ async fn wrong_bodies_are_refused_and_say_why() {
 
 #[tokio::test]
 async fn an_assignment_that_stays_keeps_its_id_and_what_the_version_cannot_name() {
+    const FRONTLINE: &str = "10000000-0000-4000-8000-0000000000cf";
     let world = server(Config::default()).await;
+    add_frontline_subscription(&world, 1).await;
     let mut shared = policy("Shared");
     shared["provisioningType"] = json!("sharedByEntraGroup");
     let made = create(&world, "provisioningPolicies", shared).await;
@@ -291,7 +294,7 @@ async fn an_assignment_that_stays_keeps_its_id_and_what_the_version_cannot_name(
     let target = |group: &str, count: i64| {
         json!({"id": null, "target": {
             "@odata.type": "microsoft.graph.cloudPcManagementGroupAssignmentTarget",
-            "groupId": group, "servicePlanId": PLAN, "allotmentLicensesCount": count, "allotmentDisplayName": "Desk",
+            "groupId": group, "servicePlanId": FRONTLINE, "allotmentLicensesCount": count, "allotmentDisplayName": "Desk",
         }})
     };
     let both = json!({"assignments": [target(GROUP, 3), target(OTHER_GROUP, 4)]});
@@ -302,7 +305,7 @@ async fn an_assignment_that_stays_keeps_its_id_and_what_the_version_cannot_name(
     assert_eq!(before.len(), 2);
     assert!(before.iter().all(|row| row["target"]["allotmentLicensesCount"].is_i64()), "{before:?}");
 
-    let kept = json!({"assignments": [{"target": {"groupId": GROUP.to_uppercase(), "servicePlanId": PLAN}}]});
+    let kept = json!({"assignments": [{"target": {"groupId": GROUP.to_uppercase(), "servicePlanId": FRONTLINE}}]});
     let path = format!("{V1}/provisioningPolicies/{}/assign", id(&made));
     assert_eq!(world.call(Who::Writer, "POST", &path, Some(kept)).await.status, 204);
     let rows = world.get(Who::Reader, &format!("{one}/assignments")).await.rows();

@@ -120,3 +120,23 @@ async fn jobs_that_cannot_produce_a_file_are_refused_and_are_limited() {
     let full = create(&world, json!({"reportName": "actionStatusReport"})).await;
     assert_eq!(full.error(), (403, "quotaLimitReached".into()));
 }
+
+#[tokio::test]
+async fn a_job_that_a_crash_interrupted_goes_on() {
+    let world = TestServer::new().await;
+    let body = json!({"reportName": "actionStatusReport", "select": ["CloudPcId"], "filter": "", "format": "csv"});
+    let job = create(&world, body).await.json();
+    let id = job["id"].as_str().unwrap().to_owned();
+    // What a crash between the start and the end of the job leaves behind.
+    let key = cloudpc_model::DocumentKey::new(cloudpc_model::DocumentType::CloudPcExportJob, &id);
+    let status = json!({"exportJobStatus": "inProgress"}).as_object().unwrap().clone();
+    let interrupt =
+        move |tx: &mut cloudpc_store::Tx<'_>| tx.document_status_put(OWNER_TENANT.parse().unwrap(), &key, &status);
+    world.app.store.write("test.write", interrupt).await.unwrap();
+    let shown = world.get(Who::Ada, &format!("{JOBS}/{id}")).await.json();
+    assert_eq!(shown["exportJobStatus"], "inProgress");
+    world.run_exports();
+    let ended = ended(&world, &id).await;
+    assert_eq!(ended["exportJobStatus"], "completed");
+    assert_eq!(open(&world, ended["exportUrl"].as_str().unwrap()).await.0, 200);
+}

@@ -120,12 +120,12 @@ async fn a_sign_out_parks_the_cloud_pc() {
     let actor = cloudpc_model::Actor::system();
     let entry =
         cloudpc_model::AuditEntry::new(tenant, crate::world::START, actor, cloudpc_model::AuditVerb::Inject, resource);
-    assert_eq!(world.app.engine.sign_out(cloud_pc.clone(), entry.clone()).await.unwrap(), 1);
+    assert_eq!(world.app.engine.sign_out(tenant, id, entry.clone()).await.unwrap(), 1);
     assert_eq!(used(&world).await, 0);
     world.rest().await;
     let shown = world.get(Who::Reader, &format!("{ROOT}/cloudPCs/{DESK_1}?$select=powerState")).await.json();
     assert_eq!((shown["powerState"].as_str(), state(&world, DESK_1).await), (Some("poweredOff"), "standbyMode".into()));
-    assert_eq!(world.app.engine.sign_out(cloud_pc, entry).await.unwrap(), 0, "no session is open");
+    assert_eq!(world.app.engine.sign_out(tenant, id, entry).await.unwrap(), 0, "no session is open");
 }
 
 #[tokio::test]

@@ -5,11 +5,11 @@ use cloudpc_model::{
     CloudPcId, CloudPcStatus, Document, DocumentKey, DocumentType, GroupId, TenantId, UserId, open_maintenance_window,
 };
 use cloudpc_server::operations::CLOUD_APPS_PUBLISHED_MAX;
-use cloudpc_store::{DocumentIndex, Group, StoreError, Tx};
+use cloudpc_store::{DocumentIndex, Group, Reader, StoreError, Tx};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
-use crate::world::{DESK_1, OWNER_TENANT, START, TestServer, Who};
+use crate::world::{DESK_1, DESK_2, OWNER_TENANT, START, TestServer, Who};
 
 const ENDPOINT: &str = "/beta/deviceManagement/virtualEndpoint";
 const RULES: &str = "/beta/deviceManagement/monitoring/alertRules";
@@ -75,13 +75,13 @@ async fn maintenance_windows_apply_to_the_members_of_their_groups() {
     let one = format!("{ENDPOINT}/maintenanceWindows/{id}");
     let assigned = json!({"assignments": [{"target": {"groupId": GROUP}}]});
     assert_eq!(world.call(Who::Writer, "POST", &format!("{one}/assign"), Some(assigned)).await.status, 204);
-    let schedules = async |user: &str| {
-        let user: UserId = user.parse().unwrap();
-        let read = world.app.store.read(move |reader| maintenance_schedules(reader, tenant(), user));
-        read.await.unwrap()
+    let schedules = async |id: &str| {
+        let id: CloudPcId = id.parse().unwrap();
+        let read = move |reader: &Reader<'_>| maintenance_schedules(reader, &reader.cloud_pc(tenant(), id)?.unwrap());
+        world.app.store.read(read).await.unwrap()
     };
-    assert_eq!(schedules(ALAN).await, []);
-    let found = schedules(ADA).await;
+    assert_eq!(schedules(DESK_2).await, []);
+    let found = schedules(DESK_1).await;
     // The clock begins on a Sunday.
     assert!(open_maintenance_window(&found, START).is_some());
 

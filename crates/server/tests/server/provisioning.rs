@@ -298,7 +298,7 @@ async fn upgrade_gives_frontline_cloud_pcs_a_frontline_policy_with_their_seats()
                     managed_device_id: ManagedDeviceId(Uuid::from_u128(0xe00 + u128::from(number))),
                     display_name: format!("shift-{number}"),
                     managed_device_name: format!("SHIFT-{number}"),
-                    user_id: ALAN,
+                    user_id: Some(ALAN),
                     service_plan_id: plan,
                     product: Product::Frontline,
                     provisioning_policy_id: match number {

@@ -51,11 +51,11 @@ async fn refused(server: &TestServer, name: &str, body: Value) -> String {
 }
 
 async fn session(server: &TestServer, body: Value) {
-    assert_eq!(state(server, &body).await, 201, "{body}");
+    assert_eq!(state_session(server, &body).await, 201, "{body}");
 }
 
 /// States a session and returns the status of the answer.
-async fn state(server: &TestServer, body: &Value) -> u16 {
+pub async fn state_session(server: &TestServer, body: &Value) -> u16 {
     let edge = Edge::new(server.app.clone(), Arc::new(Health::default()));
     let request = Request::post("/_cloudpc/sessions")
         .header("host", HOST)
@@ -229,7 +229,7 @@ async fn a_session_that_cannot_have_been_is_not_stated() {
         json!({"cloudPcId": DESK_1, "roundTripTimeInMs": MEASUREMENT_MAX + 1}),
         json!({"cloudPcId": DESK_1, "userPrincipalName": "u".repeat(SESSION_USER_CHARS_MAX + 1)}),
     ] {
-        assert_eq!(state(&server, &wrong).await, 400, "{wrong}");
+        assert_eq!(state_session(&server, &wrong).await, 400, "{wrong}");
     }
     let longest = json!({
         "cloudPcId": DESK_1, "began": "1h", "lasted": "1h", "roundTripTimeInMs": MEASUREMENT_MAX,

@@ -120,7 +120,7 @@ pub async fn things(world: &TestServer, who: Who, n: u8, plan: &str, image: &str
     let governed = Entitlement {
         tenant_id: tenant,
         cloud_pc_id: cloud_pc,
-        user_id: id("da1").parse().unwrap(),
+        user_id: Some(id("da1").parse().unwrap()),
         policy_id: policy.clone(),
         assignment_id: String::new(),
         service_plan_id: plan.parse().unwrap(),

@@ -27,8 +27,8 @@ use crate::{
     AUDIT, ActionFilter, Advance, Application, BULK_ACTIONS, BulkItemChange, CLOUD_PCS, DEPLOYMENTS, DeploymentFilter,
     DesktopTicket, DocumentIndex, DocumentName, Entitlement, FrontlineActivation, GROUPS, Group, KeyRanges,
     LicenseHolder, ListCondition, ListOrder, ListPlan, ListPosition, ListTable, ListTop, ListValue, NewAction,
-    PendingExport, PolicySchedule, PolicyValues, Reader, Report, ReportType, SNAPSHOTS, Store, StoreError,
-    Subscription, Tx, USERS, User, UserProfile, WorkerId, WriteMode, audit_columns, bulk_action_columns,
+    PendingExport, PolicySchedule, PolicyValues, QueuedAssignment, Reader, Report, ReportType, SNAPSHOTS, Store,
+    StoreError, Subscription, Tx, USERS, User, UserProfile, WorkerId, WriteMode, audit_columns, bulk_action_columns,
     deployment_columns, group_columns, snapshot_columns, user_columns,
 };
 
@@ -515,6 +515,7 @@ fn write_bulk_actions(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         created_at: Timestamp(1),
         counts: BulkCounts { pending: 1, ..BulkCounts::default() },
     };
+    tx.bulk_action_delete_oldest(TENANT)?;
     tx.bulk_action_insert(&bulk, &[GUID.to_string()])?;
     let begun = tx.action_insert(&NewAction {
         tenant_id: TENANT,
@@ -543,7 +544,7 @@ fn change_directory(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     tx.entitlement_insert(&Entitlement {
         tenant_id: TENANT,
         cloud_pc_id: CloudPcId(GUID),
-        user_id: user,
+        user_id: Some(user),
         policy_id: String::new(),
         assignment_id: String::new(),
         service_plan_id: ServicePlanId(GUID),
@@ -571,6 +572,13 @@ fn change_directory(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         tx.license_unassign(TENANT, sku, holder, now)?;
     }
     tx.provisioning_queue_remove(TENANT, user)?;
+    let queued = QueuedAssignment { tenant_id: TENANT, policy_id: "policy".into(), assignment_id: "one".into() };
+    tx.shared_assignment_put(TENANT, "policy", "one")?;
+    tx.shared_assignment_put_all(TENANT)?;
+    tx.shared_assignment_wait(&queued)?;
+    tx.shared_assignment_put_waiting(TENANT)?;
+    tx.shared_assignment_remove(&queued)?;
+    tx.shared_assignment_clear()?;
     tx.license_assign(TENANT, sku, LicenseHolder::Group(group), now)?.unwrap();
     tx.user_delete(TENANT, UserId(GUID), now)?;
     tx.group_delete(TENANT, group, now)?;
@@ -644,6 +652,14 @@ fn read_all(reader: &Reader<'_>) -> Result<(), StoreError> {
     reader.entitlement_cloud_pcs(TENANT, "policy", None, 1)?;
     reader.entitlement(TENANT, CloudPcId(GUID))?;
     reader.entitlement_count(TENANT, "policy")?;
+    reader.shared_entitlement_list(TENANT)?;
+    reader.shared_entitlement_exists(TENANT)?;
+    reader.shared_entitlements_of(TENANT, "policy", "one")?;
+    reader.shared_count(TENANT, ServicePlanId(GUID))?;
+    reader.shared_cloud_pcs(TENANT, "policy", "one", UserId(GUID))?;
+    reader.shared_assignment_next(None)?;
+    reader.remote_session_is_open(TENANT, CloudPcId(GUID), "ada@contoso.test")?;
+    reader.connection_names(TENANT)?;
     reader.grace_count(TENANT, SkuId(GUID))?;
     reader.bulk_action(TENANT, BulkActionId(GUID))?;
     reader.bulk_action_list(TENANT, None, 1)?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use cloudpc_model::{
     Action, ActionId, ActivityId, Actor, AgentSetting, CloudPc, CloudPcId, CloudPcStatus, Event, EventKind, ImageId,
-    ManagedDeviceId, OsVersion, Params, PartnerId, Power, Product, ServicePlanId, State, TenantId, Timestamp,
-    UserAccountType, UserId,
+    ManagedDeviceId, OsVersion, Params, PartnerId, Power, Product, ProvisioningType, ServicePlanId, State, TenantId,
+    Timestamp, UserAccountType, UserExperienceType, UserId,
 };
 use cloudpc_store::{Advance, NewAction, Reader, Store, StoreError, Tx, WriteMode, testing};
 use tempfile::TempDir;
@@ -98,6 +98,10 @@ pub fn open_sql(directory: &Path) -> rusqlite::Connection {
 
 /// Takes a database back to before workers.
 pub const BEFORE_WORKERS: &str = "ALTER TABLE actions DROP COLUMN bulk_action_id;
+    DROP TABLE shared_assignment_queue;
+    ALTER TABLE cloud_pcs DROP COLUMN provisioning_type; ALTER TABLE cloud_pcs DROP COLUMN user_experience_type;
+    ALTER TABLE cloud_pcs DROP COLUMN session_started_at;
+    ALTER TABLE cloud_pcs DROP COLUMN on_premises_connection_id;
     DROP TABLE bulk_actions; DROP TABLE bulk_action_items;
     DROP TABLE remote_sessions; DROP TABLE alert_evaluations; DROP TABLE active_alerts; DROP TABLE accepted_requests;
     DROP TABLE cloud_pc_reviews; DROP TABLE frontline_activations;
@@ -207,7 +211,7 @@ pub fn cloud_pc(tenant_id: TenantId, number: u128, device: u128) -> CloudPc {
         aad_device_id: Uuid::from_u128(number),
         display_name: format!("PC {number}"),
         managed_device_name: format!("CPC-{number}"),
-        user_id: UserId(Uuid::from_u128(number % 2)),
+        user_id: Some(UserId(Uuid::from_u128(number % 2 + 1))),
         user_principal_name: "ada@contoso.test".into(),
         service_plan_id: ServicePlanId(Uuid::from_u128(7)),
         image_id: ImageId("image".into()),
@@ -216,6 +220,10 @@ pub fn cloud_pc(tenant_id: TenantId, number: u128, device: u128) -> CloudPc {
         region: "westus3".into(),
         single_sign_on: false,
         product: Product::Business,
+        provisioning_type: ProvisioningType::Dedicated,
+        user_experience_type: UserExperienceType::CloudPc,
+        session_started_at: None,
+        on_premises_connection_id: String::new(),
         status: CloudPcStatus::Provisioned,
         status_before: None,
         status_detail: None,

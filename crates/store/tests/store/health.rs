@@ -2,7 +2,7 @@
 
 use cloudpc_model::{
     CloudPc, CloudPcId, CloudPcStatus, HealthCheck, HealthEvent, ImageId, ManagedDeviceId, OsVersion, Power, Product,
-    ServicePlanId, State, Timestamp, UserAccountType, UserId,
+    ProvisioningType, ServicePlanId, State, Timestamp, UserAccountType, UserExperienceType, UserId,
 };
 use cloudpc_store::HEALTH_EVENTS_MAX;
 use uuid::Uuid;
@@ -21,7 +21,7 @@ fn cloud_pc() -> CloudPc {
         aad_device_id: Uuid::nil(),
         display_name: String::new(),
         managed_device_name: String::new(),
-        user_id: UserId(Uuid::nil()),
+        user_id: Some(UserId(Uuid::from_u128(1))),
         user_principal_name: String::new(),
         service_plan_id: ServicePlanId(Uuid::nil()),
         image_id: ImageId(String::new()),
@@ -30,6 +30,10 @@ fn cloud_pc() -> CloudPc {
         single_sign_on: false,
         region: String::new(),
         product: Product::Business,
+        provisioning_type: ProvisioningType::Dedicated,
+        user_experience_type: UserExperienceType::CloudPc,
+        session_started_at: None,
+        on_premises_connection_id: String::new(),
         status: CloudPcStatus::Provisioned,
         status_before: None,
         status_detail: None,

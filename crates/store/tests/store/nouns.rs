@@ -20,7 +20,7 @@ fn cloud_pcs_are_changed_and_listed_in_the_order_of_either_id() {
     }
     let stranger = cloud_pc(OTHER_TENANT, 6, 94);
     book.write(move |tx| tx.cloud_pc_insert(&stranger)).unwrap();
-    let ada = machines[0].user_id;
+    let ada = machines[0].user_id.unwrap();
     let (by_id, rest, of_ada, by_device, counts) = book.read(move |reader| {
         Ok((
             reader.cloud_pc_list(TENANT, None, None, 3)?,
@@ -372,7 +372,7 @@ fn deleted_cloud_pc_takes_everything_but_its_actions_with_it() {
         })
     })
     .unwrap();
-    let (user, plan) = (expected.user_id, expected.service_plan_id);
+    let (user, plan) = (expected.user_id.unwrap(), expected.service_plan_id);
     assert_eq!(book.read(move |reader| reader.entitlement_list(TENANT, user)), [expected]);
     assert_eq!(book.read(move |reader| reader.seat_count_of(TENANT, plan, "policy", "assignment")), 1);
     book.write(move |tx| tx.cloud_pc_delete(TENANT, id)).unwrap();

@@ -66,7 +66,7 @@ fn a_session_that_a_killed_process_watched_ended_when_it_was_last_seen() {
     let watched = book.begin(machine(), RemoteSession { seen_at: Some(Timestamp(1)), ..session(1) });
     let stated = book.begin(machine(), session(2));
     book.write(move |tx| tx.remote_session_seen(TENANT, machine(), watched, Timestamp(7))).unwrap();
-    assert_eq!(book.write(|tx| tx.remote_sessions_end_watched()).unwrap(), 1);
+    assert_eq!(book.write(|tx| tx.remote_sessions_end_watched()).unwrap().len(), 1);
     let ends: Vec<_> =
         book.sessions(machine()).into_iter().map(|session| (session.id, session.signed_out_at)).collect();
     assert_eq!(ends, [(stated, None), (watched, Some(Timestamp(7)))]);

@@ -17,7 +17,7 @@ fn the_store_and_the_model_agree_on_which_cloud_pcs_take_policy_changes() {
         tx.entitlement_insert(&Entitlement {
             tenant_id: TENANT,
             cloud_pc_id: entitled,
-            user_id: UserId(Uuid::nil()),
+            user_id: Some(UserId(Uuid::from_u128(1))),
             policy_id: "policy".into(),
             assignment_id: String::new(),
             service_plan_id: ServicePlanId(Uuid::nil()),

@@ -2,7 +2,7 @@
 
 use cloudpc_drivers::check_source_form;
 use cloudpc_graph::GraphError;
-use cloudpc_model::{Document, DocumentType, Params};
+use cloudpc_model::{Document, DocumentType, Object, Params};
 use cloudpc_store::{Reader, Tx};
 use serde_json::{Value, json};
 
@@ -109,17 +109,23 @@ pub(crate) fn refuse_pending(image: &Document, what: &str) -> Result<(), Problem
     Err(GraphError::new(409, "resourceInUse", message).into())
 }
 
-/// Refuses a request on an image that a policy uses.
+/// Refuses a request on an image that a policy or a pool uses.
 pub(crate) fn refuse_used(reader: &Reader<'_>, image: &Document, what: &str) -> Result<(), Problem> {
-    let kind = DocumentType::CloudPcProvisioningPolicy;
-    let policies = reader.document_list(image.tenant_id, kind, "", None, most())?;
-    let uses = |policy: &&Document| {
-        text(policy, "imageType") == "custom" && text(policy, "imageId").eq_ignore_ascii_case(&image.key.id)
+    let list = |kind| reader.document_list(image.tenant_id, kind, "", None, most());
+    let policies = list(DocumentType::CloudPcProvisioningPolicy)?;
+    let pools = list(DocumentType::CloudPcPool)?;
+    let configuration = |pool: &Document| pool.body.get("cloudPcConfiguration").and_then(Value::as_object).cloned();
+    let by_policies = policies.iter().map(|policy| ("provisioning policy", policy, Some(policy.body.clone())));
+    let by_pools = pools.iter().map(|pool| ("pool", pool, configuration(pool)));
+    let uses = |body: &Object| {
+        let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+        text("imageType") == "custom" && text("imageId").eq_ignore_ascii_case(&image.key.id)
     };
-    let Some(policy) = policies.iter().find(uses) else { return Ok(()) };
+    let mut users = by_policies.chain(by_pools).filter(|(_, _, body)| body.as_ref().is_some_and(uses));
+    let Some((of, user, _)) = users.next() else { return Ok(()) };
     let message = format!(
-        "The device image '{}' cannot be {what}: the provisioning policy '{}' uses it (imageId). Change or delete the policy first.",
-        image.key.id, policy.key.id
+        "The device image '{}' cannot be {what}: the {of} '{}' uses it (imageId). Change or delete the {of} first.",
+        image.key.id, user.key.id
     );
     Err(GraphError::new(409, "resourceInUse", message).into())
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use cloudpc_engine::SEATS_PER_LICENSE;
 use cloudpc_model::{DocumentType, Object, Product, ServicePlanId, TenantId};
 use cloudpc_store::{Reader, StoreError};
 use serde_json::{Value, json};
@@ -48,11 +47,6 @@ fn plans(reader: &Reader<'_>, tenant: TenantId) -> Result<Vec<(String, Object)>,
         }
     }
     Ok(plans)
-}
-
-/// The licences of a plan whose seats Cloud PCs take.
-pub(super) fn used_licenses(reader: &Reader<'_>, tenant: TenantId, plan: ServicePlanId) -> Result<u64, StoreError> {
-    Ok(reader.seat_count(tenant, plan)?.div_ceil(SEATS_PER_LICENSE))
 }
 
 /// The licences of each plan that assignments of policies have set aside.

@@ -1,10 +1,11 @@
 //! `cloudPcManagedLicense`: the subscriptions whose licences are shared by several users.
 
+use cloudpc_engine::assigned_licenses;
 use cloudpc_model::{DocumentType, Object, Product, TenantId};
 use cloudpc_store::{Reader, StoreError};
 use serde_json::{Value, json};
 
-use super::front_line_service_plan::{allotments, used_licenses};
+use super::front_line_service_plan::allotments;
 use super::rights;
 use crate::documents::kind::{DocumentKind, READ_ONLY, Rights};
 
@@ -32,7 +33,7 @@ fn licenses(reader: &Reader<'_>, tenant: TenantId) -> Result<Vec<(String, Object
         };
         let body = json!({
             "allotmentLicensesCount": allotted.remove(&id).unwrap_or_default(),
-            "assignedCount": used_licenses(reader, tenant, id)?,
+            "assignedCount": assigned_licenses(reader, tenant, id)?,
             "displayName": plan.display_name,
             "licenseType": "frontline",
             "licensesCount": subscription.units,

@@ -7,8 +7,8 @@ use cloudpc_drivers::{
     SourceImage, StopMode, Tag,
 };
 use cloudpc_model::{
-    AppId, AuditEntry, BlobAccessTier, CloudPcId, ImageId, Review, SnapshotId, TenantId, Timestamp, UserAccessLevel,
-    UserId,
+    AppId, AuditEntry, BlobAccessTier, CloudPc, CloudPcId, ImageId, Product, ProvisioningType, Review, SnapshotId,
+    TenantId, Timestamp, UserAccessLevel, UserId,
 };
 use cloudpc_store::{Application, User};
 use futures_util::stream::BoxStream;
@@ -659,7 +659,6 @@ async fn restricted_access_ends_the_users_desktops_and_no_others() {
         restore_point_at: None,
     };
     desktops.app().store.write("test.write", move |tx| tx.review_put(&review)).await.unwrap();
-    desktops.app().identity.forget_verified();
     assert_eq!(closed_with(&mut socket).await, CloseCode::Policy);
     assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
     let page = desktops.open(&unopened).await;
@@ -676,4 +675,76 @@ async fn unannounced_changes_take_effect_at_the_next_check() {
     let time = StandingClock::new();
     time.advance(RIGHTS_AGE_MAX + Duration::from_secs(1)).await;
     assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
+}
+
+/// Makes the Cloud PC a frontline one that is active; a shared one has no user.
+async fn make_frontline(desktops: &DesktopServer, provisioning_type: ProvisioningType) {
+    let change = move |tx: &mut cloudpc_store::Tx<'_>| {
+        let cloud_pc = tx.cloud_pc(TENANT.parse().unwrap(), DESK.parse().unwrap())?.unwrap();
+        tx.frontline_activation_put(&cloudpc_store::FrontlineActivation {
+            tenant_id: cloud_pc.tenant_id,
+            cloud_pc_id: cloud_pc.id,
+            service_plan_id: cloud_pc.service_plan_id,
+            since: Timestamp(1),
+        })?;
+        let cloud_pc = CloudPc { product: Product::Frontline, provisioning_type, ..cloud_pc };
+        tx.cloud_pc_update(&match provisioning_type {
+            ProvisioningType::SharedByEntraGroup => {
+                CloudPc { user_id: None, user_principal_name: String::new(), ..cloud_pc }
+            }
+            _ => cloud_pc,
+        })
+    };
+    desktops.app().store.write("test.write", change).await.unwrap();
+}
+
+async fn is_active(desktops: &DesktopServer) -> bool {
+    let read = |reader: &cloudpc_store::Reader<'_>| {
+        reader.frontline_activation(TENANT.parse().unwrap(), DESK.parse().unwrap())
+    };
+    desktops.app().store.read(read).await.unwrap().is_some()
+}
+
+#[tokio::test]
+async fn closing_the_last_desktop_of_its_user_releases_a_frontline_cloud_pc() {
+    let desktops = DesktopServer::new().await;
+    make_frontline(&desktops, ProvisioningType::SharedByUser).await;
+    let caller = desktops.user(ADA).await;
+    let owner = caller.user.as_ref().map(|user| user.id);
+    let admission = DesktopAdmission { caller, owner, ..desktops.admission().await };
+    let ((mut first, mut screen), (second, _screen)) =
+        (desktops.view_as(&admission).await, desktops.view_as(&admission).await);
+    let (mut others, mut other_screen) = desktops.view().await;
+    others.close(None).await.unwrap();
+    assert_eq!(other_screen.read(&mut [0]).await.unwrap(), 0);
+    drop(second);
+    first.close(None).await.unwrap();
+    assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while is_active(&desktops).await {
+        assert!(std::time::Instant::now() < deadline, "the licence is released");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_desktop_that_is_not_its_users_releases_nothing() {
+    let desktops = DesktopServer::new().await;
+    make_frontline(&desktops, ProvisioningType::SharedByUser).await;
+    let (mut socket, mut screen) = desktops.view().await;
+    socket.close(None).await.unwrap();
+    assert_eq!(screen.read(&mut [0]).await.unwrap(), 0);
+    desktops.app().desktops.close().await;
+    assert!(is_active(&desktops).await);
+}
+
+#[tokio::test]
+async fn a_shared_cloud_pc_opens_for_members_of_its_group_only() {
+    let desktops = DesktopServer::new().await;
+    make_frontline(&desktops, ProvisioningType::SharedByEntraGroup).await;
+    let caller = desktops.user(ADA).await;
+    let owner = caller.user.as_ref().map(|user| user.id);
+    let admission = DesktopAdmission { caller, owner, ..desktops.admission().await };
+    let page = desktops.open(&desktops.ticket(&admission).await).await;
+    assert!(page.starts_with("HTTP/1.1 404 "), "{page}");
 }

@@ -1,9 +1,10 @@
 //! `GET …/cloudPCs/getProvisionedCloudPCs(groupId='…',servicePlanId='…')`
 
 use cloudpc_graph::GraphError;
-use cloudpc_model::{CloudPcId, GroupId, ServicePlanId, UserId};
+use cloudpc_model::{CloudPc, CloudPcId, DocumentType, GroupId, ServicePlanId, UserId};
 use cloudpc_store::Reader;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::list::{WantedData, row};
@@ -36,7 +37,11 @@ fn argument(call: &Call, name: &str) -> Result<uuid::Uuid, GraphError> {
     text.parse().map_err(|_| GraphError::bad_request(format!("'{text}' is not a GUID.")).about(name))
 }
 
-/// The Cloud PCs of a service plan whose users are members of a group, by user and then by id.
+/// Stands for the user of a shared Cloud PC in the position of a row.
+const NO_USER: UserId = UserId(uuid::Uuid::nil());
+
+/// The Cloud PCs of a service plan that a group shares, by id, and those whose users are members of
+/// the group, by user and then by id.
 struct ProvisionedCloudPcs {
     call: Arc<Call>,
     catalog: Catalog,
@@ -46,6 +51,36 @@ struct ProvisionedCloudPcs {
     scope: CloudPcScope,
     group: GroupId,
     plan: ServicePlanId,
+}
+
+impl ProvisionedCloudPcs {
+    /// The Cloud PCs that the group shares, by id.
+    fn shared(&self, reader: &Reader<'_>) -> Result<BTreeSet<CloudPcId>, Problem> {
+        let (tenant, mut shared) = (self.call.tenant(), BTreeSet::new());
+        let kind = DocumentType::CloudPcProvisioningPolicyAssignment;
+        for assignment in reader.document_assignments(tenant, kind, &[self.group])? {
+            let held = reader.shared_entitlements_of(tenant, &assignment.key.parent, &assignment.key.id)?;
+            shared.extend(held.into_iter().map(|held| held.cloud_pc_id));
+        }
+        Ok(shared)
+    }
+
+    /// Returns the row of a Cloud PC, if it is one of the service plan that the caller sees.
+    fn row(
+        &self,
+        reader: &Reader<'_>,
+        id: CloudPcId,
+        is_wanted: impl Fn(&CloudPc) -> bool,
+    ) -> Result<Option<CloudPcRow>, Problem> {
+        let tenant = self.call.tenant();
+        let found = reader.cloud_pc(tenant, id)?.filter(|cloud_pc| {
+            cloud_pc.service_plan_id == self.plan
+                && self.owner.is_none_or(|owner| cloud_pc.user_id == Some(owner))
+                && is_wanted(cloud_pc)
+                && self.scope.includes(cloud_pc)
+        });
+        found.map(|cloud_pc| row(reader, tenant, cloud_pc, self.wanted)).transpose()
+    }
 }
 
 impl Collection for ProvisionedCloudPcs {
@@ -65,17 +100,27 @@ impl Collection for ProvisionedCloudPcs {
     }
 
     fn rows(&self, reader: &Reader<'_>, position: Option<&str>, limit: usize) -> Result<Vec<CloudPcRow>, Problem> {
-        let (tenant, mut after) = (self.call.tenant(), position.map(parse_position).transpose()?);
+        let (tenant, after) = (self.call.tenant(), position.map(parse_position).transpose()?);
         let mut found = Vec::new();
+        let mut after = match after {
+            Some((user, _)) if user != NO_USER => after,
+            _ => {
+                let shared = self.shared(reader)?.into_iter().filter(|id| after.is_none_or(|(_, last)| *id > last));
+                for id in shared {
+                    found.extend(self.row(reader, id, |_| true)?);
+                    if found.len() == limit {
+                        return Ok(found);
+                    }
+                }
+                None
+            }
+        };
         loop {
             let ids = reader.cloud_pc_ids_of_group(tenant, self.group, after, CLOUD_PCS_READ)?;
-            for (user, id) in ids.iter().filter(|(user, _)| self.owner.is_none_or(|owner| owner == *user)) {
-                let of_plan = reader.cloud_pc(tenant, *id)?.filter(|cloud_pc| cloud_pc.service_plan_id == self.plan);
-                if let Some(cloud_pc) =
-                    of_plan.filter(|cloud_pc| cloud_pc.user_id == *user && self.scope.includes(cloud_pc))
-                {
-                    found.push(row(reader, tenant, cloud_pc, self.wanted)?);
-                }
+            for (user, id) in &ids {
+                found.extend(
+                    self.row(reader, *id, |cloud_pc| !cloud_pc.is_shared() && cloud_pc.user_id == Some(*user))?,
+                );
                 if found.len() == limit {
                     return Ok(found);
                 }
@@ -88,7 +133,8 @@ impl Collection for ProvisionedCloudPcs {
     }
 
     fn position(&self, row: &CloudPcRow) -> String {
-        format!("{} {}", row.cloud_pc.user_id, row.cloud_pc.id)
+        let user = row.cloud_pc.user_id.filter(|_| !row.cloud_pc.is_shared());
+        format!("{} {}", user.unwrap_or(NO_USER), row.cloud_pc.id)
     }
 
     fn view<'a>(&'a self, row: &'a CloudPcRow, set: PropertySet) -> impl Serialize + 'a {

@@ -8,7 +8,7 @@ use crate::pipeline::{Answer, Call, Problem};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     let request = call.clone();
-    let cloud_pc = call.store().read(move |reader| super::find_to_use(&request, reader)).await?;
+    let cloud_pc = call.store().read(move |reader| super::find_to_connect(&request, reader)).await?;
     let screenshot = call.app.driver.screenshot(cloud_pc.id).await.map_err(screenshot_error)?;
     let actor = call.caller.actor();
     tracing::info!(cloud_pc_id = %cloud_pc.id, app = actor.app_name, user = actor.user_principal_name, "screenshot taken");

@@ -27,8 +27,6 @@ pub(in crate::operations) async fn set(
         Ok::<_, Problem>((cloud_pc, review_request(status.ok_or_else(required)?)?))
     };
     app.engine.set_review_status(&context, found).await?;
-    // Open desktops of the user end at once.
-    app.identity.forget_verified();
     Ok(Answer::NoContent)
 }
 

@@ -8,7 +8,7 @@ use crate::pipeline::{Answer, Call, Problem};
 
 pub async fn run(call: Arc<Call>) -> Result<Answer, Problem> {
     super::request_action(call, |_, cloud_pc| {
-        super::check_frontline(cloud_pc)?;
+        super::check_startable(cloud_pc)?;
         Ok(Params::PowerOn)
     })
     .await

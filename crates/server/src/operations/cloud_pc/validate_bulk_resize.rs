@@ -64,7 +64,7 @@ fn validate(
         Ok(id) => super::find_reached(call, reader, id)?,
         Err(_) => None,
     };
-    let Some(cloud_pc) = found.filter(|cloud_pc| owner.is_none_or(|owner| cloud_pc.user_id == owner)) else {
+    let Some(cloud_pc) = found.filter(|cloud_pc| owner.is_none_or(|owner| cloud_pc.user_id == Some(owner))) else {
         return Ok("cloudPcNotFound");
     };
     let open = reader.action_open_remote(call.tenant(), &cloud_pc.id.to_string())?;

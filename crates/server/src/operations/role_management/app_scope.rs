@@ -1,27 +1,22 @@
 //! `…/roleAssignments/{id}/appScopes`: the scope tags of a role assignment.
 
-use cloudpc_model::Object;
 use std::sync::Arc;
 
-use super::{of_assignment, one};
+use super::AssignmentCollection;
 use crate::documents::role_assignment::app_scopes;
-use crate::pipeline::{Answer, Call, Problem, list};
+use crate::pipeline::{Answer, Call, Problem};
+
+static APP_SCOPES: AssignmentCollection =
+    AssignmentCollection { what: "app scope", entities: |_, assignment| Ok(app_scopes(assignment)) };
 
 pub async fn list(call: Arc<Call>) -> Result<Answer, Problem> {
-    let entities = entities(&call).await?;
-    list::in_memory(&call, entities).await
+    APP_SCOPES.list(&call).await
 }
 
 pub async fn count(call: Arc<Call>) -> Result<Answer, Problem> {
-    let entities = entities(&call).await?;
-    list::count_in_memory(&call, entities).await
+    APP_SCOPES.count(&call).await
 }
 
 pub async fn get(call: Arc<Call>) -> Result<Answer, Problem> {
-    let entities = entities(&call).await?;
-    one(&call, 1, "app scope", entities)
-}
-
-async fn entities(call: &Arc<Call>) -> Result<Vec<Object>, Problem> {
-    of_assignment(call, |_, assignment| Ok(app_scopes(assignment))).await
+    APP_SCOPES.get(&call).await
 }

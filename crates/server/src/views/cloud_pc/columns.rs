@@ -1,7 +1,7 @@
 //! The columns that hold the properties of a Cloud PC.
 
 use cloudpc_graph::Version;
-use cloudpc_model::{Power, Product};
+use cloudpc_model::{Power, Product, ProvisioningType};
 use cloudpc_store::{ListColumn, ListValue, cloud_pc_columns as column};
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ pub fn property(path: &str, catalog: &Catalog, version: Version) -> Option<ListP
         "managedDeviceId" => ListProperty::Guid(column::MANAGED_DEVICE_ID),
         "managedDeviceName" => ListProperty::text(column::MANAGED_DEVICE_NAME),
         "aadDeviceId" => ListProperty::Guid(column::AAD_DEVICE_ID),
-        "userPrincipalName" => ListProperty::AnyCase { column: column::USER_PRINCIPAL_NAME, nullable: false },
+        "userPrincipalName" => ListProperty::AnyCase { column: column::USER_PRINCIPAL_NAME, nullable: true },
         "imageDisplayName" => ListProperty::Choice {
             column: column::IMAGE_ID,
             shown: catalog.images().map(|image| (text(&image.id.0), json!(image.display_name))).collect(),
@@ -37,7 +37,17 @@ pub fn property(path: &str, catalog: &Catalog, version: Version) -> Option<ListP
             shown: catalog.plans().map(|plan| (ListValue::Guid(plan.id.0), json!(plan.display_name))).collect(),
             others: Value::Null,
         },
-        "provisioningType" => of_product(|product| provisioning_type(product, version == Version::Beta)),
+        "onPremisesConnectionName" => ListProperty::Choice {
+            column: column::ON_PREMISES_CONNECTION_ID,
+            shown: catalog.connections().map(|(id, name)| (text(id), json!(name))).collect(),
+            others: Value::Null,
+        },
+        "provisioningType" => {
+            use ProvisioningType::{Dedicated, SharedByEntraGroup, SharedByUser};
+            choice(column::PROVISIONING_TYPE, &[Dedicated, SharedByUser, SharedByEntraGroup], |provisioning| {
+                Some(provisioning_type(provisioning, version == Version::Beta))
+            })
+        }
         "lastModifiedDateTime" => ListProperty::Time { column: column::MODIFIED_AT, nullable: false },
         "gracePeriodEndDateTime" => ListProperty::Time { column: column::GRACE_ENDS_AT, nullable: true },
         _ if version == Version::Beta => return beta(path),
@@ -50,7 +60,7 @@ fn beta(path: &str) -> Option<ListProperty> {
         "status" => ListProperty::text(column::STATUS),
         "servicePlanType" => of_product(service_plan_type),
         "productType" => of_product(product_type),
-        "userExperienceType" => ListProperty::Constant(json!("cloudPc")),
+        "userExperienceType" => ListProperty::text(column::USER_EXPERIENCE_TYPE),
         "deviceRegionName" => ListProperty::text(column::REGION),
         "provisionedDateTime" => ListProperty::Time { column: column::PROVISIONED_AT, nullable: true },
         "osVersion" => ListProperty::text(column::OS_VERSION),

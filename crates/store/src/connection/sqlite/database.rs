@@ -71,6 +71,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0032_built_in_roles.sql"),
     include_str!("../../../migrations/0034_alerts.sql"),
     include_str!("../../../migrations/0035_accepted_requests.sql"),
+    include_str!("../../../migrations/0036_shared_cloud_pcs.sql"),
     include_str!("../../../migrations/0038_display_names_in_indexes.sql"),
 ];
 
