@@ -1,6 +1,15 @@
 -- The schema of SQLite's migrations up to 0038, as PostgreSQL says it. Texts compare by their bytes,
 -- as in SQLite.
 
+CREATE TABLE accepted_requests (
+    tenant_id BYTEA NOT NULL,
+    hash BYTEA NOT NULL,
+    caller BYTEA NOT NULL,
+    accepted_at BIGINT NOT NULL,
+    answer TEXT COLLATE "C",
+    PRIMARY KEY (tenant_id, hash)
+);
+
 CREATE TABLE active_alerts (
     tenant_id BYTEA NOT NULL,
     rule_id TEXT COLLATE "C" NOT NULL,
@@ -163,6 +172,10 @@ CREATE TABLE cloud_pcs (
     status_before TEXT COLLATE "C",
     display_name_folded TEXT COLLATE "C" NOT NULL DEFAULT '',
     single_sign_on BIGINT NOT NULL DEFAULT 0 CHECK (single_sign_on IN (0, 1)),
+    provisioning_type TEXT COLLATE "C" NOT NULL DEFAULT 'dedicated',
+    user_experience_type TEXT COLLATE "C" NOT NULL DEFAULT 'cloudPc',
+    session_started_at BIGINT,
+    on_premises_connection_id TEXT COLLATE "C" NOT NULL DEFAULT '',
     PRIMARY KEY (tenant_id, id)
 );
 
@@ -478,6 +491,15 @@ CREATE TABLE settings (
     value BYTEA NOT NULL
 );
 
+CREATE TABLE shared_assignment_queue (
+    tenant_id BYTEA NOT NULL,
+    policy_id TEXT COLLATE "C" NOT NULL,
+    assignment_id TEXT COLLATE "C" NOT NULL,
+    -- Whether it waits for a licence that no Cloud PC uses.
+    waits BIGINT NOT NULL,
+    PRIMARY KEY (tenant_id, policy_id, assignment_id)
+);
+
 CREATE TABLE sign_in_counters (
     tenant_id BYTEA NOT NULL,
     subject BYTEA NOT NULL,
@@ -614,6 +636,8 @@ CREATE TABLE action_events (
     PRIMARY KEY (action_id, number)
 );
 
+CREATE INDEX accepted_requests_caller ON accepted_requests (tenant_id, caller, accepted_at);
+CREATE INDEX accepted_requests_time ON accepted_requests (tenant_id, accepted_at);
 CREATE INDEX actions_by_target ON actions (line_id, remote, id);
 CREATE INDEX actions_claim ON actions (claim_at, id) WHERE at_front = 1 AND claim_at IS NOT NULL;
 CREATE UNIQUE INDEX actions_front ON actions (line_id) WHERE at_front = 1;
@@ -671,6 +695,7 @@ CREATE INDEX rollout_cloud_pcs_running ON rollout_cloud_pcs (tenant_id, policy_i
 CREATE INDEX rollout_cloud_pcs_waiting ON rollout_cloud_pcs (tenant_id, policy_id, cloud_pc_id)
     WHERE action_id IS NULL;
 CREATE INDEX rollouts_due ON rollouts (tenant_id, started_at, policy_id) WHERE due = 1;
+CREATE INDEX shared_assignment_queue_due ON shared_assignment_queue (waits, tenant_id, policy_id, assignment_id);
 CREATE INDEX sign_in_counters_expiry ON sign_in_counters (expires_at);
 CREATE INDEX snapshots_created ON snapshots (tenant_id, created_at, id);
 CREATE UNIQUE INDEX snapshots_id ON snapshots (tenant_id, id);
