@@ -281,7 +281,10 @@ impl Annotator<'_> {
             out.extend(members.into_iter().map(|(name, value)| (name, Node::Plain(value))));
             return Node::Object(out);
         };
-        out.push((TYPE.to_owned(), Node::Plain(format!("#{}", edm.qualified(actual)).into())));
+        out.push((
+            TYPE.to_owned(),
+            Node::Plain(format!("#{}", edm.qualified(edm.sole_derived(actual).unwrap_or(actual))).into()),
+        ));
         let key = members.get("id").or(unselected_key.as_ref()).and_then(Value::as_str);
         let addressed = self.address(declared, key, place);
         if let Some((address, links)) = &addressed {

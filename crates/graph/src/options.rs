@@ -240,9 +240,7 @@ fn expand(applied: Applied<'_>, value: &str) -> Result<Vec<Expansion>, GraphErro
     }
     let navigations = edm.type_named(item_type).into_iter().flat_map(|declared| &declared.properties);
     let navigations: Vec<&Property> = navigations.filter(|own| own.type_ref.navigation).collect();
-    let is_served = |property: &&&Property| {
-        expandable.contains(&property.name.as_str()) || applied.read_of(&property.name).is_some()
-    };
+    let is_served = |property: &&&Property| applied.can_expand(property);
     let plain = |property: &&Property| Expansion {
         property: property.name.clone(),
         item_type: property.type_ref.name.clone(),
@@ -291,7 +289,20 @@ fn expand(applied: Applied<'_>, value: &str) -> Result<Vec<Expansion>, GraphErro
     Ok(expansions)
 }
 
+/// Returns the navigation properties that can be expanded in the answer of an operation: those that
+/// it expands itself, and those that have a path.
+pub fn expandable(edm: &'static Edm, operation: &Operation, itself: &[&str]) -> Vec<&'static Property> {
+    let item_type = operation.item_type.as_deref().unwrap_or_default();
+    let applied = Applied { edm, operation: Some(operation), item_type, expandable: itself, depth: 0 };
+    let properties = edm.type_named(item_type).into_iter().flat_map(|declared| &declared.properties);
+    properties.filter(|own| own.type_ref.navigation && applied.can_expand(own)).collect()
+}
+
 impl Applied<'_> {
+    fn can_expand(&self, property: &Property) -> bool {
+        self.expandable.contains(&property.name.as_str()) || self.read_of(&property.name).is_some()
+    }
+
     /// Returns the operation that reads a navigation property of the entities, by its path.
     fn read_of(&self, property: &str) -> Option<&'static Operation> {
         /// Stands for every key: paths are resolved whether or not the entity exists.

@@ -13,20 +13,21 @@ fn statuses_and_their_allowed_actions() {
         writeln!(table, "{:24} {}", <&str>::from(status), taken.join(" ")).unwrap();
     }
     insta::assert_snapshot!(table, @"
-    notProvisioned           deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
-    provisioning             deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
-    provisioned              reprovision resize restore undo rename reboot powerOn powerOff createSnapshot troubleshoot changeUserAccountType setDeviceName placeUnderReview deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
-    provisionedWithWarnings  reprovision resize restore undo rename reboot powerOn powerOff createSnapshot troubleshoot changeUserAccountType setDeviceName placeUnderReview deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
-    inGracePeriod            rename reboot troubleshoot placeUnderReview deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
-    deprovisioning           deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
-    failed                   reprovision undo troubleshoot deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
-    resizing                 deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
-    restoring                deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
-    pendingProvision         deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
-    movingRegion             deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
-    resizePendingLicense     deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
-    modifyingSingleSignOn    deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
-    refreshPolicyConfiguration deployAgent provision deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    notProvisioned           deployAgent provision prepare deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    provisioning             deployAgent provision prepare deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    provisioned              reprovision resize restore undo rename reboot powerOn powerOff createSnapshot troubleshoot changeUserAccountType setDeviceName placeUnderReview deployAgent provision prepare deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    provisionedWithWarnings  reprovision resize restore undo rename reboot powerOn powerOff createSnapshot troubleshoot changeUserAccountType setDeviceName placeUnderReview deployAgent provision prepare deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    inGracePeriod            rename reboot troubleshoot placeUnderReview deployAgent provision prepare deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    deprovisioning           deployAgent provision prepare deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    failed                   reprovision undo troubleshoot deployAgent provision prepare deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    resizing                 deployAgent provision prepare deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    restoring                deployAgent provision prepare deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    pendingProvision         deployAgent provision prepare deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    movingRegion             deployAgent provision prepare deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    resizePendingLicense     deployAgent provision prepare deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    modifyingSingleSignOn    deployAgent provision prepare deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    refreshPolicyConfiguration deployAgent provision prepare deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
+    preparing                deployAgent provision prepare deprovision applyPolicy takeRestorePoint dropRestorePoint importImage removeImage checkConnection
     ");
 }
 

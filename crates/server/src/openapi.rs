@@ -105,9 +105,10 @@ pub fn served(edm: &'static Edm) -> Vec<Served> {
 
 /// Returns the description of a version.
 fn describe(edm: &'static Edm) -> Value {
-    let mut schemas = Schemas::new(edm);
+    let served = served(edm);
+    let mut schemas = Schemas::new(edm, &served);
     let mut paths = BTreeMap::<String, Map<String, Value>>::new();
-    for served in served(edm) {
+    for served in served {
         let described = operation::describe(edm, &served, &mut schemas);
         let method = served.operation.method.name().to_ascii_lowercase();
         paths.entry(served.path).or_default().insert(method, described);

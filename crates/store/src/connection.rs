@@ -196,7 +196,7 @@ impl Store {
             Ok(match mode {
                 WriteMode::Grouped => Backend::Threads(Threads::of_postgres(&database, lock, shared.clone())?),
                 WriteMode::Inline | WriteMode::InlineTwice => {
-                    let session = Session::Postgres(PostgresSession::writing(&database)?);
+                    let session = Session::Postgres(Box::new(PostgresSession::writing(&database)?));
                     let runs_twice = mode == WriteMode::InlineTwice;
                     Backend::Inline { session: Mutex::new(session), runs_twice, _lock: lock }
                 }
@@ -478,9 +478,15 @@ impl Threads {
     }
 
     fn of_postgres(database: &PostgresDatabase, lock: DirectoryLock, shared: Shared) -> Result<Self, StoreError> {
-        let writer = Session::Postgres(PostgresSession::writing(database)?);
+        let writer = Session::Postgres(Box::new(PostgresSession::writing(database)?));
         let upkeep = Upkeep::Postgres { deferral: Arc::clone(&shared.deferral) };
-        Self::start(writer, upkeep, shared, || PostgresSession::reading(database).map(Session::Postgres), lock)
+        Self::start(
+            writer,
+            upkeep,
+            shared,
+            || Ok(Session::Postgres(Box::new(PostgresSession::reading(database)?))),
+            lock,
+        )
     }
 
     /// Starts the threads. The lock is released after the last write.

@@ -14,7 +14,7 @@ use crate::rbac::{Requirement, requirement};
 const JSON: &str = "application/json";
 
 /// Errors that every operation can answer.
-const ALWAYS: [u16; 8] = [400, 401, 403, 414, 421, 429, 500, 503];
+const ALWAYS: [u16; 9] = [400, 401, 403, 406, 414, 421, 429, 500, 503];
 
 /// Returns the description of an operation.
 pub(super) fn describe(edm: &'static Edm, served: &Served, schemas: &mut Schemas) -> Value {
@@ -70,13 +70,13 @@ fn parameters(edm: &'static Edm, served: &Served) -> Value {
     let operation = served.operation;
     let mut parameters: Vec<Value> = path_parameters(served).collect();
     let kind = documents::binding(&operation.key).map(|binding| binding.kind);
-    let expands = kind.map_or(&[][..], |kind| kind.expands);
+    let expands = options::expandable(edm, operation, kind.map_or(&[][..], |kind| kind.expands));
     for option in options::supported(operation) {
         match option {
             "select" => parameters.extend(select(edm, operation)),
             "orderby" => parameters.extend(orderby(edm, operation)),
             "expand" if expands.is_empty() => {}
-            "expand" => parameters.push(words("$expand", expands.iter().map(|name| (*name).to_owned()))),
+            "expand" => parameters.push(words("$expand", expands.iter().map(|own| own.name.clone()))),
             // Every list takes `$format`, which has one value.
             "format" => {}
             shared => parameters.push(json!({ "$ref": format!("#/components/parameters/{shared}") })),

@@ -1,11 +1,12 @@
 //! Types and enums of the model as JSON Schema, those that are referred to.
 
 use cloudpc_graph::edm::{Enum, Property, Type};
-use cloudpc_graph::{Edm, TypeRef};
+use cloudpc_graph::{Edm, TypeRef, options};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::documents::{DocumentKind, Fact, KINDS};
+use super::Served;
+use crate::documents::{self, DocumentKind, Fact, KINDS};
 use crate::pipeline::CODES;
 
 /// Annotations may be added to any object.
@@ -15,13 +16,25 @@ const TYPE_ANNOTATION: &str = "@odata.type";
 /// The schemas of a description. A type is added with the first reference to it.
 pub(super) struct Schemas {
     edm: &'static Edm,
+    /// The names and types of navigation properties that some answer has.
+    expanded: BTreeSet<(&'static str, &'static str)>,
     components: BTreeMap<String, Value>,
 }
 
 impl Schemas {
-    pub(super) fn new(edm: &'static Edm) -> Self {
+    /// Returns the schemas of what these operations take and return.
+    pub(super) fn new(edm: &'static Edm, served: &[Served]) -> Self {
         let own = [("error", error()), ("report", report())];
-        Self { edm, components: own.map(|(name, schema)| (name.to_owned(), schema)).into() }
+        let expands = |served: &Served| {
+            let kind = documents::binding(&served.operation.key).map(|binding| binding.kind);
+            options::expandable(edm, served.operation, kind.map_or(&[][..], |kind| kind.expands))
+        };
+        let expanded = served.iter().flat_map(expands).map(|own| (own.name.as_str(), own.type_ref.name.as_str()));
+        Self {
+            edm,
+            expanded: expanded.collect(),
+            components: own.map(|(name, schema)| (name.to_owned(), schema)).into(),
+        }
     }
 
     pub(super) fn finish(self) -> BTreeMap<String, Value> {
@@ -106,12 +119,13 @@ impl Schemas {
     fn structured(&mut self, declared: &'static Type) -> Value {
         let kind = KINDS.iter().copied().find(|kind| kind.type_name(self.edm) == declared.name);
         let is_sent = |property: &&Property| {
-            let expanded = kind.is_some_and(|kind| kind.expands.contains(&property.name.as_str()));
-            !property.type_ref.navigation || expanded
+            let (name, of_type) = (property.name.as_str(), property.type_ref.name.as_str());
+            !property.type_ref.navigation || self.expanded.contains(&(name, of_type))
         };
         let mut properties = Map::new();
         properties.insert(TYPE_ANNOTATION.into(), json!({ "const": self.type_annotation(declared) }));
-        for property in declared.properties.iter().filter(is_sent) {
+        let sent: Vec<_> = declared.properties.iter().filter(is_sent).collect();
+        for property in sent {
             let mut schema = self.of(&property.type_ref);
             if property.type_ref.navigation {
                 schema["readOnly"] = true.into();

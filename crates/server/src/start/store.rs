@@ -62,7 +62,13 @@ mod tests {
             failure(&config(local)),
         ];
         assert!(messages.iter().all(|message| !message.contains("secret")), "{messages:?}");
-        insta::assert_snapshot!(messages.join("\n"), @"");
+        insta::assert_snapshot!(messages.join("\n"), @"
+        [store] it is no URL of a PostgreSQL database, such as postgres://user@host/database: unexpected EOF
+        [store] it is no URL of a PostgreSQL database, such as postgres://user@host/database: invalid value for option `sslmode`
+        [store] password_file /nowhere/password: No such file or directory (os error 2)
+        [store] ca_file /nowhere/ca.pem: I/O error: No such file or directory (os error 2)
+        the PostgreSQL database: the database failed: Connection refused (os error 111)
+        ");
     }
 
     #[test]

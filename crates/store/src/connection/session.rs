@@ -10,7 +10,7 @@ use crate::StoreError;
 /// One connection. It runs one transaction at a time.
 pub(super) enum Session {
     Sqlite(SqliteSession),
-    Postgres(PostgresSession),
+    Postgres(Box<PostgresSession>),
 }
 
 /// Calls a method of the session of either database.
