@@ -2,7 +2,7 @@
 
 use cloudpc_model::{Actor, AuditEntry, AuditResource, AuditVerb, RequestKey, ResourceType, TenantId, Timestamp};
 use cloudpc_store::{
-    ACCEPTED_REQUEST_WINDOW, ACCEPTED_REQUESTS_PER_CALLER_MAX, AcceptedRequest, Store, StoreError, WriteMode,
+    ACCEPTED_REQUEST_WINDOW, ACCEPTED_REQUESTS_PER_CALLER_MAX, AcceptedRequest, StoreError, WriteMode, testing,
 };
 use uuid::Uuid;
 
@@ -51,7 +51,7 @@ fn an_answer_outlives_a_restart() {
     book.write(move |tx| tx.accepted_request_answer(&key, "{}")).unwrap();
     let Book { store, directory } = book;
     drop(store);
-    let store = Store::open(directory.path(), WriteMode::Inline).unwrap();
+    let store = testing::open(directory.path(), WriteMode::Inline).unwrap();
     let found = block_on(store.read(move |reader| reader.accepted_request(&key, NOW))).unwrap();
     assert_eq!(found, Some(AcceptedRequest { answer: Some("{}".into()) }));
 }
