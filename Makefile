@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests run run-qemu stop-qemu build lint test test-rust test-vm test-browser test-clients test-postgres bench bench-vm deny docs picture
+.PHONY: help setup setup-tests run run-qemu stop-qemu build lint test test-rust test-vm test-browser test-clients test-postgres test-go-sdk bench bench-vm deny docs picture
 
 # cargo-nextest is faster and reports more; without it, cargo test runs the same tests.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
@@ -53,6 +53,9 @@ test-clients: setup-tests ## Test the official Graph clients against the real pr
 
 test-postgres: setup-tests ## Test the store on a PostgreSQL of its own
 	@scripts/test-postgres || [ $$? = 3 ]
+
+test-go-sdk: setup ## Test the whole Graph SDK for Go; compiling it takes 10 minutes and 10 GB of memory
+	@scripts/test-go-sdk
 
 test-vm: setup ## Test the QEMU driver on real virtual machines, under software emulation
 	@scripts/test-vm || [ $$? = 3 ]

@@ -29,6 +29,12 @@ def demo():
         yield service
 
 
+@pytest.fixture(autouse=True)
+def idle(demo):
+    """Several snippets reprovision the same Cloud PC, which refuses a second one meanwhile."""
+    demo.rest()
+
+
 def section(title):
     """Returns the code blocks of a section by language."""
     page = (REPOSITORY / "docs" / "CLIENTS.md").read_text()
