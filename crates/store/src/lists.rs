@@ -345,7 +345,8 @@ impl Reader<'_> {
                 fewest = (found, access.candidate);
             }
         }
-        let is_first = fewest.1 > 0 && self.count_access(table, tenant, first, fewest.0)? < fewest.0;
+        // Of as many rows, those of one value are the cheaper: their index has what is checked most.
+        let is_first = fewest.1 > 0 && self.count_access(table, tenant, first, fewest.0 + 1)? <= fewest.0;
         Ok(if is_first { 0 } else { fewest.1 })
     }
 
