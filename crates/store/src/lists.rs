@@ -345,7 +345,7 @@ impl Reader<'_> {
                 fewest = (found, access.candidate);
             }
         }
-        // Of as many rows, those of one value are the cheaper: their index has what is checked most.
+        // Of as many rows, those of one value are cheaper: their index has most of what is checked.
         let is_first = fewest.1 > 0 && self.count_access(table, tenant, first, fewest.0 + 1)? <= fewest.0;
         Ok(if is_first { 0 } else { fewest.1 })
     }
