@@ -408,7 +408,7 @@ async fn the_oldest_ended_bulk_actions_make_room_for_new_ones() {
     for number in 0..BULK_ACTIONS_KEPT_MAX {
         ids.push(world.engine.accept_bulk(&asked(), nobody()).await.unwrap().id);
         if number % BULK_ACTIONS_OPEN_MAX == BULK_ACTIONS_OPEN_MAX - 1 {
-            // Ended ones are told apart by their age.
+            // The oldest are removed first, so they must differ in age.
             world.advance(Duration::from_secs(1)).await;
         }
     }
